@@ -1,0 +1,1 @@
+"""Measuring ipaq_index beside its peers, through public interfaces alone."""

@@ -1,0 +1,34 @@
+"""Command line: ``python -m eval CONFIG [--fast] [--out FOLDER]``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from eval import config
+from eval.run import run
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one experiment; return the exit code (2 where the configuration or data are at fault)."""
+    parser = argparse.ArgumentParser(prog="python -m eval", description="Compare ipaq_index with FAISS on one data set.")
+    parser.add_argument("config", type=Path, help="an experiment, such as configs/quickstart.toml")
+    parser.add_argument("--fast", action="store_true", help="the smaller run of the same experiment (its table [fast])")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for results (default: results)")
+    arguments = parser.parse_args(argv)
+    # A console that is no terminal (CI, a pipe) has no width of its own: wide enough for the table.
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    folder = arguments.out / (arguments.config.stem + ("-fast" if arguments.fast else ""))
+    try:
+        experiment = config.load(arguments.config, arguments.fast)
+        run(experiment, folder, arguments.out / "cache", console)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"python -m eval: {error}", file=sys.stderr)
+        return 2
+    console.print(f"records, table and plot: {folder}/")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

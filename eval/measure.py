@@ -1,0 +1,102 @@
+"""Measuring systems side by side: build, recall, then timed rounds in which they take turns."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from eval.config import Experiment
+from eval.datasets import Dataset
+from eval.memory import peak_memory
+from eval.systems import System
+from eval.truth import recall
+
+K = 10  # neighbours asked for in timed searches
+KS = (10, 100)  # recall is measured at these
+LEAST_ROUNDS = 3
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Measurement:
+    """What was seen of one system; `record` makes it JSON-able."""
+
+    system: System
+    build_seconds: float = 0.0
+    build_peak_bytes: int = 0
+    recalls: dict[int, float] = field(default_factory=dict)
+    batch_seconds: list[float] = field(default_factory=list)
+    single_seconds: list[float] = field(default_factory=list)
+
+    def record(self, queries: int) -> dict[str, Any]:
+        """Return raw figures; ``queries`` is the size of the timed batch."""
+        return {
+            "name": self.system.name,
+            "bytes_per_vector": self.system.bytes_per_vector(),
+            "build_seconds": self.build_seconds,
+            "build_peak_bytes": self.build_peak_bytes,
+            **{f"recall@{k}": value for k, value in self.recalls.items()},
+            "batch_queries": queries,
+            "batch_seconds": self.batch_seconds,
+            "single_seconds": self.single_seconds,
+        }
+
+
+def build(system: System, dataset: Dataset, threads: int) -> Measurement:
+    """Build one system, watching time and peak memory."""
+    with peak_memory() as peak:
+        start = time.perf_counter()
+        system.build(dataset, threads)
+        seconds = time.perf_counter() - start
+    return Measurement(system, build_seconds=seconds, build_peak_bytes=peak.bytes)
+
+
+def measure_recall(measured: Measurement, dataset: Dataset, truth: np.ndarray, threads: int) -> None:
+    """Ask all queries once for each k of `KS`; this also warms the system up."""
+    for k in KS:
+        measured.recalls[k] = recall(measured.system.search(dataset.queries, k, threads), truth, k)
+
+
+def time_rounds(measured: list[Measurement], dataset: Dataset, experiment: Experiment, progress: Progress) -> None:
+    """Time batch and single queries, the systems taking turns, so that a drift of the machine meets all of them."""
+    spent = dict.fromkeys(range(len(measured)), 0.0)
+    with pinned(experiment.threads):
+        for round_ in range(experiment.rounds):
+            for number, one in enumerate(measured):
+                if round_ < LEAST_ROUNDS or spent[number] < experiment.seconds:
+                    spent[number] += _time_once(one, dataset.queries, experiment)
+                progress(one.system.name)
+
+
+def _time_once(one: Measurement, queries: np.ndarray, experiment: Experiment) -> float:
+    """Ask the whole batch, then some queries one by one; return the seconds it took."""
+    start = time.perf_counter()
+    one.system.search(queries, K, experiment.threads)
+    batch = time.perf_counter() - start
+    singles = []
+    for row in range(min(experiment.single_queries, len(queries))):
+        begin = time.perf_counter()
+        one.system.search(queries[row : row + 1], K, experiment.threads)
+        singles.append(time.perf_counter() - begin)
+    one.batch_seconds.append(batch)
+    one.single_seconds.append(float(np.median(singles)))
+    return time.perf_counter() - start
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Keep this process on as many cores as it has threads, where the system allows it."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, sorted(before)[-threads:])  # the last cores: the first often serves interrupts
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

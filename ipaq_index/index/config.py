@@ -1,0 +1,85 @@
+"""What the user asks of an index, checked once and kept with it."""
+
+import math
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast, get_args
+
+from ipaq_index.index.validation import as_count
+
+Metric = Literal["ip", "cosine", "l2"]
+METRICS = get_args(Metric)
+NORM_BYTES = 4  # metric "l2" keeps -|x|²/2 beside the codes, in float32
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    """Parameters of an index; see `ipaq_index.Index` for what they mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is not of its kind or outside its range; the message names it.
+    """
+
+    dim: int
+    bits: float | None = None
+    bytes_per_vector: int | None = None
+    metric: Metric = "ip"
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dim", as_count(self.dim, "dim"))
+        object.__setattr__(self, "seed", as_count(self.seed, "seed", least=0))
+        if self.metric not in METRICS:
+            raise ValueError(f"metric: expected one of {', '.join(METRICS)}, got {self.metric!r}")
+        if self.bits is not None and self.bytes_per_vector is not None:
+            raise ValueError("bits, bytes_per_vector: expected one of the two, got both")
+        if self.bytes_per_vector is not None:
+            object.__setattr__(self, "bytes_per_vector", as_count(self.bytes_per_vector, "bytes_per_vector"))
+        else:
+            object.__setattr__(self, "bits", _bits(4 if self.bits is None else self.bits))
+        if self.threads is not None:
+            object.__setattr__(self, "threads", as_count(self.threads, "threads"))
+
+    def code_bytes(self, side_bytes: int) -> int:
+        """Bytes of codes a vector may take when ``side_bytes`` (scale, norm) stand beside them.
+
+        Raises
+        ------
+        ValueError
+            If ``bytes_per_vector`` leaves no room for codes, or asks for more than 8 bits a dimension.
+        """
+        if self.bytes_per_vector is None:
+            return math.ceil(cast(float, self.bits) * self.dim / 8)
+        least, most = side_bytes + 1, side_bytes + self.dim
+        if not least <= self.bytes_per_vector <= most:
+            raise ValueError(
+                f"bytes_per_vector: expected {least} to {most} at dim={self.dim} and metric={self.metric!r} "
+                f"({side_bytes} of them for scale and norm), got {self.bytes_per_vector}"
+            )
+        return self.bytes_per_vector - side_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as JSON-able values; ``IndexConfig(**d)`` reads them back."""
+        return asdict(self)
+
+
+def _bits(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        try:
+            value = value.item()
+        except AttributeError:
+            raise TypeError(f"bits: expected a number, got {value!r} ({type(value).__name__})") from None
+    if not 0 < value <= 8:
+        raise ValueError(f"bits: expected more than 0 and at most 8 bits a dimension, got {value}")
+    return float(value)
+
+
+def thread_count(*choices: int | None) -> int:
+    """Return the first choice that is not None, else the number of cores this process may use."""
+    for choice in choices:
+        if choice is not None:
+            return as_count(choice, "threads")
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
