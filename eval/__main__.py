@@ -12,7 +12,9 @@ from eval.run import run
 
 def main(argv: list[str] | None = None) -> int:
     """Run one experiment; return the exit code (2 where the configuration or data are at fault)."""
-    parser = argparse.ArgumentParser(prog="python -m eval", description="Compare ipaq_index with FAISS on one data set.")
+    parser = argparse.ArgumentParser(
+        prog="python -m eval", description="Compare ipaq_index with FAISS on one data set."
+    )
     parser.add_argument("config", type=Path, help="an experiment, such as configs/quickstart.toml")
     parser.add_argument("--fast", action="store_true", help="the smaller run of the same experiment (its table [fast])")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for results (default: results)")

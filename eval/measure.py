@@ -18,6 +18,7 @@ from eval.truth import recall
 K = 10  # neighbours asked for in timed searches
 KS = (10, 100)  # recall is measured at these
 LEAST_ROUNDS = 3
+LEAST_BATCH = 20
 
 Progress = Callable[[str], None]
 
@@ -30,18 +31,20 @@ class Measurement:
     build_seconds: float = 0.0
     build_peak_bytes: int = 0
     recalls: dict[int, float] = field(default_factory=dict)
+    query_seconds: float = 0.0  # core seconds a query took while recall was measured
+    batch_queries: int = 0
     batch_seconds: list[float] = field(default_factory=list)
     single_seconds: list[float] = field(default_factory=list)
 
-    def record(self, queries: int) -> dict[str, Any]:
-        """Return raw figures; ``queries`` is the size of the timed batch."""
+    def record(self) -> dict[str, Any]:
+        """Return raw figures: seconds of every round, not rates."""
         return {
             "name": self.system.name,
             "bytes_per_vector": self.system.bytes_per_vector(),
             "build_seconds": self.build_seconds,
             "build_peak_bytes": self.build_peak_bytes,
             **{f"recall@{k}": value for k, value in self.recalls.items()},
-            "batch_queries": queries,
+            "batch_queries": self.batch_queries,
             "batch_seconds": self.batch_seconds,
             "single_seconds": self.single_seconds,
         }
@@ -57,33 +60,48 @@ def build(system: System, dataset: Dataset, threads: int) -> Measurement:
 
 
 def measure_recall(measured: Measurement, dataset: Dataset, truth: np.ndarray, threads: int) -> None:
-    """Ask all queries once for each k of `KS`; this also warms the system up."""
+    """Ask all queries once for each k of `KS`, after a first query that meets cold caches and compilers."""
+    measured.system.search(dataset.queries[:1], K, threads)
     for k in KS:
-        measured.recalls[k] = recall(measured.system.search(dataset.queries, k, threads), truth, k)
+        start = time.perf_counter()
+        found = measured.system.search(dataset.queries, k, threads)
+        measured.query_seconds = (time.perf_counter() - start) * threads / len(dataset.queries)
+        measured.recalls[k] = recall(found, truth, k)
 
 
 def time_rounds(measured: list[Measurement], dataset: Dataset, experiment: Experiment, progress: Progress) -> None:
-    """Time batch and single queries, the systems taking turns, so that a drift of the machine meets all of them."""
+    """Time batch and single queries, the systems taking turns, so that a drift of the machine meets all of them.
+
+    Half of the seconds a system may take go to batches and half to single queries. A system that is too slow to answer
+    all queries in its share of a round is given a smaller batch, which the record tells.
+    """
+    share = experiment.seconds / LEAST_ROUNDS / 2
     spent = dict.fromkeys(range(len(measured)), 0.0)
+    for one in measured:
+        affordable = int(share * experiment.threads / one.query_seconds)
+        one.batch_queries = min(len(dataset.queries), max(LEAST_BATCH, affordable))
     with pinned(experiment.threads):
         for round_ in range(experiment.rounds):
             for number, one in enumerate(measured):
                 if round_ < LEAST_ROUNDS or spent[number] < experiment.seconds:
-                    spent[number] += _time_once(one, dataset.queries, experiment)
+                    spent[number] += _time_once(one, dataset.queries, experiment, share)
                 progress(one.system.name)
 
 
-def _time_once(one: Measurement, queries: np.ndarray, experiment: Experiment) -> float:
-    """Ask the whole batch, then some queries one by one; return the seconds it took."""
+def _time_once(one: Measurement, queries: np.ndarray, experiment: Experiment, share: float) -> float:
+    """Ask one batch, then queries one by one for at most ``share`` seconds; return the seconds both took."""
     start = time.perf_counter()
-    one.system.search(queries, K, experiment.threads)
-    batch = time.perf_counter() - start
+    one.system.search(queries[: one.batch_queries], K, experiment.threads)
+    batch_end = time.perf_counter()
     singles = []
     for row in range(min(experiment.single_queries, len(queries))):
         begin = time.perf_counter()
         one.system.search(queries[row : row + 1], K, experiment.threads)
-        singles.append(time.perf_counter() - begin)
-    one.batch_seconds.append(batch)
+        end = time.perf_counter()
+        singles.append(end - begin)
+        if end - batch_end > share:
+            break
+    one.batch_seconds.append(batch_end - start)
     one.single_seconds.append(float(np.median(singles)))
     return time.perf_counter() - start
 

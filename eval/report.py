@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 
 Record = dict[str, Any]
-COLUMNS = ("system", "bytes/vector", "recall@10", "recall@100", "batch queries/s", "single queries/s", "build s", "build peak MB")
+COLUMNS = (
+    "system",
+    "bytes/vector",
+    "recall@10",
+    "recall@100",
+    "batch queries/s",
+    "single queries/s",
+    "build s",
+    "build peak MB",
+)
 
 
 def rows(records: list[Record]) -> list[tuple[str, ...]]:

@@ -72,7 +72,7 @@ def run(experiment: Experiment, out: Path, cache: Path, console: Console) -> lis
         "seed": experiment.seed,
         "provenance": provenance(),
     }
-    records = [one.record(len(dataset.queries)) | shared for one in measured]
+    records = [one.record() | shared for one in measured]
     _write(records, _title(experiment, shared), out)
     console.print(_table(records, _title(experiment, shared)))
     return records

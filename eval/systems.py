@@ -1,6 +1,7 @@
 """The systems that are compared, behind one small interface."""
 
-from typing import Protocol
+from typing import Any, Protocol
+
 import numpy as np
 
 from eval.datasets import Dataset
@@ -26,7 +27,7 @@ class Ipaq:
 
     def __init__(self, arguments: str, seed: int) -> None:
         self.name = f"ipaq {arguments}".strip()
-        self._arguments = dict(_assignment(part) for part in arguments.split(",") if part)
+        self._arguments: dict[str, Any] = dict(_assignment(part) for part in arguments.split(",") if part)
         self._seed = seed
 
     def build(self, dataset: Dataset, threads: int) -> None:

@@ -31,7 +31,7 @@ def exact(dataset: Dataset, k: int, cache: Path) -> npt.NDArray[np.int64]:
     key = xxhash.xxh3_128(dataset.metric.encode() + str(k).encode())
     for table in (dataset.train, dataset.queries):
         key.update(str(table.shape).encode())
-        key.update(np.ascontiguousarray(table))
+        key.update(np.ascontiguousarray(table).data)
     file = cache / f"truth-{key.hexdigest()}.npy"
     if file.exists():
         return np.load(file)

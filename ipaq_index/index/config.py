@@ -3,7 +3,10 @@
 import math
 import os
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any, Literal, cast, get_args
+
+import numpy as np
 
 from ipaq_index.index.validation import as_count
 
@@ -67,14 +70,12 @@ class IndexConfig:
 
 
 def _bits(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            value = value.item()
-        except AttributeError:
-            raise TypeError(f"bits: expected a number, got {value!r} ({type(value).__name__})") from None
-    if not 0 < value <= 8:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"bits: expected a number, got {value!r} ({type(value).__name__})")
+    bits = float(value)
+    if not 0 < bits <= 8:
         raise ValueError(f"bits: expected more than 0 and at most 8 bits a dimension, got {value}")
-    return float(value)
+    return bits
 
 
 def thread_count(*choices: int | None) -> int:

@@ -1,7 +1,7 @@
 """The public index."""
 
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,11 @@ from ipaq_index.index.rows import BLOCK, CodeRows
 from ipaq_index.index.validation import as_count, as_id_array, as_ids, as_vectors, chunks, listed
 from ipaq_index.quantizer import Codes, Quantizer, QuantizerSpec
 
-TRAIN_ROWS = 65_536  # rows sampled for training: level sets and covariance of 100k and 400k rows differ by < 0.001 recall
+TRAIN_ROWS = (
+    65_536  # rows sampled for training: level sets and covariance of 100k and 400k rows differ by < 0.001 recall
+)
+
+QUANTIZER = "quantizer."  # prefix of the quantizer's arrays among the index's
 
 Scores = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -28,8 +32,8 @@ class Index:
     dim : int
         Dimension of the vectors.
     bits : float, optional
-        Mean bits a dimension, more than 0 and at most 8; 4 if neither this nor ``bytes_per_vector`` is given. Codes fill
-        whole bytes: ``ceil(bits * dim / 8)`` of them, with one or two more for the scale (and four for metric "l2").
+        Mean bits a dimension, more than 0 and at most 8; 4 if neither this nor ``bytes_per_vector`` is given. Codes
+        fill whole bytes: ``ceil(bits * dim / 8)`` of them, with two more for the scale (and four for metric "l2").
     bytes_per_vector : int, optional
         All bytes a vector may cost, scale included, instead of ``bits``.
     metric : {"ip", "cosine", "l2"}
@@ -64,9 +68,7 @@ class Index:
     ) -> None:
         self._config = IndexConfig(dim, bits, bytes_per_vector, metric, seed, threads)
         self._config.code_bytes(self._side_bytes())  # refuses an impossible budget now rather than in train
-        self._quantizer: Quantizer | None = None
-        self._rows: CodeRows | None = None
-        self._ids = IdMap()
+        self._content: Content | None = None
         self._writer = threading.Lock()
 
     @property
@@ -82,12 +84,12 @@ class Index:
     @property
     def is_trained(self) -> bool:
         """Whether `train` (or `build`) has been called."""
-        return self._quantizer is not None
+        return self._content is not None
 
     @property
     def ntotal(self) -> int:
         """Number of vectors in the index."""
-        return len(self._rows) if self._rows is not None else 0
+        return self._content.packed.count if self._content is not None else 0
 
     def __len__(self) -> int:
         return self.ntotal
@@ -104,7 +106,9 @@ class Index:
     def _side_bytes(self) -> int:
         return 2 + (NORM_BYTES if self.metric == "l2" else 0)
 
-    def build(self, x: npt.ArrayLike, queries: npt.ArrayLike | None = None, ids: npt.ArrayLike | None = None) -> "Index":
+    def build(
+        self, x: npt.ArrayLike, queries: npt.ArrayLike | None = None, ids: npt.ArrayLike | None = None
+    ) -> "Index":
         """Train on ``x``, then add it: `train` and `add` in one. Vectors held before are replaced.
 
         Parameters
@@ -128,7 +132,7 @@ class Index:
         fresh.train(table, queries)
         fresh._append(table, chosen)
         with self._writer:
-            self._quantizer, self._rows, self._ids = fresh._quantizer, fresh._rows, fresh._ids
+            self._content = fresh._content
         return self
 
     def train(self, x: npt.ArrayLike, queries: npt.ArrayLike | None = None) -> "Index":
@@ -154,7 +158,9 @@ class Index:
         table = as_vectors(x, self.dim, "x")
         asked = None if queries is None else as_vectors(queries, self.dim, "queries")
         if self.ntotal:
-            raise ValueError(f"train: expected an index without vectors, got one that holds {self.ntotal}; use build to start anew")
+            raise ValueError(
+                f"train: expected an index without vectors, got one that holds {self.ntotal}; use build to start anew"
+            )
         rng = np.random.default_rng(self._config.seed)
         quantizer = Quantizer.fit(
             self._normalised(_sample(table, rng)),
@@ -163,20 +169,20 @@ class Index:
             threads=thread_count(self._config.threads),
         )
         with self._writer:
-            self._adopt(quantizer)
+            self._content = _content(quantizer, self._empty_rows(quantizer), IdMap())
         return self
 
     def _spec(self) -> QuantizerSpec:
         return QuantizerSpec(
-            dim=self.dim, code_bits=8 * self._config.code_bytes(self._side_bytes()), side_bytes=2, seed=self._config.seed
+            dim=self.dim, code_bits=8 * self._config.code_bytes(self._side_bytes()), seed=self._config.seed
         )
 
-    def _adopt(self, quantizer: Quantizer) -> None:
-        codebook = scan.CodeBook(quantizer.levels, quantizer.symbol_levels, quantizer.next_state, quantizer.scale_format)
+    def _empty_rows(self, quantizer: Quantizer) -> CodeRows:
+        codebook = scan.CodeBook(
+            quantizer.levels, quantizer.symbol_levels, quantizer.next_state, quantizer.scale_format
+        )
         side = np.dtype(f"u{quantizer.side_bytes}")
-        self._quantizer = quantizer
-        self._rows = CodeRows(codebook, scan.Layout(quantizer.bits), side, with_bias=self.metric == "l2")
-        self._ids = IdMap()
+        return CodeRows(codebook, scan.Layout(quantizer.bits), side, with_bias=self.metric == "l2")
 
     def add(self, x: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> None:
         """Encode vectors and keep them. All are added, or none.
@@ -199,8 +205,8 @@ class Index:
 
     def _append(self, table: np.ndarray, ids: Ids | None) -> None:
         with self._writer:
-            quantizer, rows = self._trained("add")
-            extended = self._ids.extended(ids, len(table))
+            quantizer, rows, _, old_ids = self._trained("add")
+            extended = old_ids.extended(ids, len(table))
             threads = thread_count(self._config.threads)
             rows.reserve(len(table))
             try:
@@ -211,9 +217,8 @@ class Index:
             except BaseException:
                 rows.rollback()
                 raise
-            # Ids first: a search that still sees the shorter rows never meets a row without an id.
-            self._ids = extended
             rows.commit()
+            self._content = _content(quantizer, rows, extended)
 
     def search(
         self,
@@ -250,32 +255,17 @@ class Index:
         NotTrainedError
             If the index is not trained.
         """
-        quantizer, rows = self._trained("search")
+        quantizer, _, packed, id_map = self._trained("search")
         k = as_count(k, "k")
         queries = self._normalised(np.ascontiguousarray(as_vectors(q, self.dim, "q", single=True), dtype=np.float32))
-        packed = rows.packed  # rows and ids as of now, whatever is added meanwhile
-        ids = self._ids
-        allowed = None if filter is None else self._allowed(filter, packed.count)
+        allowed = None if filter is None else _allowed(filter, id_map)
         projected, offset = quantizer.project(queries)
         scores, found = scan.top_k(
             packed, projected, k, offset=offset, allowed=allowed, threads=thread_count(threads, self._config.threads)
         )
         if self.metric == "l2":
             scores = np.maximum(_norms(queries)[:, None] - 2 * scores, 0, dtype=np.float32)
-        return scores, ids.of_rows(found)
-
-    def _allowed(self, filter: npt.ArrayLike, count: int) -> npt.NDArray[np.uint32]:
-        """Return the filter as one word a block: bit i of word b is row 32 b + i."""
-        mask = np.zeros(-(-count // BLOCK) * BLOCK, dtype=bool)
-        given = np.asarray(filter)
-        if given.dtype == bool:
-            if given.shape != (count,):
-                raise ValueError(f"filter: expected a boolean mask of shape ({count},), got {given.shape}")
-            mask[:count] = given
-        else:
-            rows = self._ids.rows_of(as_id_array(given, "filter"))
-            mask[rows[(rows >= 0) & (rows < count)]] = True
-        return np.packbits(mask, bitorder="little").view("<u4")
+        return scores, id_map.of_rows(found)
 
     def reconstruct(self, ids: npt.ArrayLike) -> Scores:
         """Decode the vectors with the given ids.
@@ -295,20 +285,21 @@ class Index:
         UnknownIdError
             If an id is not in the index; the message lists those.
         """
-        quantizer, rows = self._trained("reconstruct")
+        quantizer, _, packed, id_map = self._trained("reconstruct")
         wanted = as_id_array(ids)
-        packed = rows.packed
-        found = self._ids.rows_of(wanted)
-        missing = wanted[(found < 0) | (found >= packed.count)]
+        found = id_map.rows_of(wanted)
+        missing = wanted[found < 0]
         if len(missing):
             raise UnknownIdError(f"ids: not in the index: {listed(missing)}")
         vectors = quantizer.decode(Codes(packed.layout.unpack(packed.blocks, found), packed.side[found]))
         return vectors[0] if np.ndim(ids) == 0 else vectors
 
-    def _trained(self, action: str) -> tuple[Quantizer, CodeRows]:
-        if self._quantizer is None or self._rows is None:
-            raise NotTrainedError(f"{action}: expected a trained index, got one without level sets; call build(x) or train(x) first")
-        return self._quantizer, self._rows
+    def _trained(self, action: str) -> "Content":
+        if self._content is None:
+            raise NotTrainedError(
+                f"{action}: expected a trained index, got one without level sets; call build(x) or train(x) first"
+            )
+        return self._content
 
     def _normalised(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return ``x`` scaled to unit length for metric "cosine" (zero vectors stay zero), else as it is."""
@@ -319,30 +310,62 @@ class Index:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return parameters (JSON-able) and arrays: what a file or a pickle holds."""
+        state: dict[str, Any] = {"config": self._config.to_dict()}
         with self._writer:
-            state: dict[str, Any] = {"config": self._config.to_dict()}
-            if self._quantizer is not None and self._rows is not None:
-                meta, arrays = self._quantizer.to_arrays()
-                explicit = self._ids.explicit
-                state |= {"count": len(self._rows), "quantizer": meta}
-                state["arrays"] = {f"quantizer.{name}": a for name, a in arrays.items()} | self._rows.arrays()
-                if explicit is not None:
-                    state["arrays"]["ids"] = explicit
+            if self._content is not None:
+                quantizer, rows, packed, id_map = self._content
+                meta, arrays = quantizer.to_arrays()
+                state |= {"count": packed.count, "quantizer": meta}
+                state["arrays"] = {QUANTIZER + name: a for name, a in arrays.items()} | rows.arrays()
+                if id_map.explicit is not None:
+                    state["arrays"]["ids"] = id_map.explicit
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` gave; nothing in it is trusted."""
         self._writer = threading.Lock()
         self._config = IndexConfig(**state["config"])
-        self._quantizer, self._rows, self._ids = None, None, IdMap()
+        self._content = None
         if "quantizer" not in state:
             return
         count, arrays = as_count(state["count"], "count", least=0), state["arrays"]
-        prefix = "quantizer."
-        own = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-        self._adopt(Quantizer.from_arrays(state["quantizer"], own))
-        self._trained("load")[1].restore(arrays, count)
-        self._ids = IdMap(as_ids(arrays["ids"], count)) if "ids" in arrays else IdMap(count=count)
+        own = {name.removeprefix(QUANTIZER): a for name, a in arrays.items() if name.startswith(QUANTIZER)}
+        quantizer = Quantizer.from_arrays(state["quantizer"], own)
+        if quantizer.spec != self._spec():
+            raise ValueError(f"quantizer: made for {quantizer.spec}, expected {self._spec()}")
+        rows = self._empty_rows(quantizer)
+        rows.restore(arrays, count)
+        self._content = _content(
+            quantizer, rows, IdMap(as_ids(arrays["ids"], count)) if "ids" in arrays else IdMap(count=count)
+        )
+
+
+class Content(NamedTuple):
+    """What an index holds at one moment. Readers take it whole, once; writers put another in its place."""
+
+    quantizer: Quantizer
+    rows: CodeRows  # for writers: it grows
+    packed: scan.PackedCodes
+    ids: IdMap
+
+
+def _content(quantizer: Quantizer, rows: CodeRows, ids: IdMap) -> Content:
+    return Content(quantizer, rows, rows.packed, ids)
+
+
+def _allowed(filter: npt.ArrayLike, id_map: IdMap) -> npt.NDArray[np.uint32]:
+    """Return the filter as one word a block: bit i of word b is row 32 b + i."""
+    count = len(id_map)
+    mask = np.zeros(-(-count // BLOCK) * BLOCK, dtype=bool)
+    given = np.asarray(filter)
+    if given.dtype == bool:
+        if given.shape != (count,):
+            raise ValueError(f"filter: expected a boolean mask of shape ({count},), got {given.shape}")
+        mask[:count] = given
+    else:
+        rows = id_map.rows_of(as_id_array(given, "filter"))
+        mask[rows[rows >= 0]] = True
+    return np.packbits(mask, bitorder="little").view("<u4")
 
 
 def _sample(table: np.ndarray, rng: np.random.Generator) -> npt.NDArray[np.float32]:

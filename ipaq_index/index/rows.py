@@ -91,7 +91,10 @@ class CodeRows:
             If a section's shape or dtype does not fit ``count`` rows of this layout.
         """
         blocks = -(-count // BLOCK)
-        expected = {"blocks": ((blocks, self._layout.pairs, BLOCK), np.dtype(np.uint8)), "side": ((count,), self._side.dtype)}
+        expected = {
+            "blocks": ((blocks, self._layout.pairs, BLOCK), np.dtype(np.uint8)),
+            "side": ((count,), self._side.dtype),
+        }
         if self._bias is not None:
             expected["bias"] = ((count,), np.dtype(np.float32))
         for name, (shape, dtype) in expected.items():

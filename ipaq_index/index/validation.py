@@ -45,7 +45,9 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     except ValueError as error:  # NumPy's own message on ragged lists does not name the argument
         raise ValueError(f"{name}: expected a table of shape (n, {dim}), got rows of different lengths") from error
     if table.dtype.kind not in "fiu":
-        raise TypeError(f"{name}: expected real numbers (float16, float32, float64 or integers), got dtype {table.dtype}")
+        raise TypeError(
+            f"{name}: expected real numbers (float16, float32, float64 or integers), got dtype {table.dtype}"
+        )
     if single and table.ndim == 1:
         table = table[None, :]
     if table.ndim != 2:
@@ -59,7 +61,9 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             value = table[first + row, column]
-            raise ValueError(f"{name}: expected finite float32 values, got {value} at row {first + row}, column {column}")
+            raise ValueError(
+                f"{name}: expected finite float32 values, got {value} at row {first + row}, column {column}"
+            )
     return table
 
 
@@ -78,7 +82,8 @@ def as_ids(ids: Any, count: int, name: str = "ids") -> npt.NDArray[np.int64]:
     TypeError
         If they are not integers.
     ValueError
-        If their number differs from ``count``, one is negative or beyond int64, or two are equal (the message lists them).
+        If their number differs from ``count``, one is negative or beyond int64, or two are equal (the message
+        lists them).
     """
     table = as_id_array(ids, name)
     if len(table) != count:

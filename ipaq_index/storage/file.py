@@ -72,7 +72,11 @@ def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Index:
     """
     name = os.fspath(path)
     try:
-        data = np.memmap(name, dtype=np.uint8, mode="r") if mmap and os.path.getsize(name) else np.fromfile(name, dtype=np.uint8)
+        data = (
+            np.memmap(name, dtype=np.uint8, mode="r")
+            if mmap and os.path.getsize(name)
+            else np.fromfile(name, dtype=np.uint8)
+        )
         state, arrays = sections.read(np.asarray(data))
         index = Index.__new__(Index)
         index.__setstate__({**state, "arrays": arrays})

@@ -92,7 +92,7 @@ def write(file: BinaryIO, state: dict[str, Any], arrays: dict[str, np.ndarray]) 
 
 
 def _raw(table: np.ndarray) -> memoryview:
-    return memoryview(table.reshape(-1).view(np.uint8))
+    return table.reshape(-1).view(np.uint8).data
 
 
 def _padding(length: int) -> bytes:
@@ -160,7 +160,8 @@ def _check_preamble(data: np.ndarray) -> int:
         raise IndexFileError("preamble: damaged (checksum differs)")
     if version > VERSION or flags:
         raise IndexFileError(
-            f"preamble: written by a newer ipaq_index (format {version}, flags {flags:#x}; this one reads format {VERSION}): upgrade it"
+            f"preamble: written by a newer ipaq_index (format {version}, flags {flags:#x}); "
+            f"this one reads format {VERSION}: upgrade it"
         )
     if end != len(data):
         raise IndexFileError(f"file: expected {end} bytes, got {len(data)}: cut short or appended to")
@@ -180,6 +181,8 @@ def _check_section(section: Section, expected: int, data: np.ndarray) -> None:
     if section.bytes != math.prod(section.shape) * np.dtype(section.dtype).itemsize:
         raise IndexFileError(f"{where}: {section.bytes} bytes do not hold {section.dtype} {section.shape}")
     if section.offset != expected or section.end > len(data):
-        raise IndexFileError(f"{where}: lies at bytes {section.offset} to {section.end}, expected to start at {expected} in {len(data)}")
+        raise IndexFileError(
+            f"{where}: lies at bytes {section.offset} to {section.end}, expected to start at {expected} in {len(data)}"
+        )
     if f"{digest(data[section.offset : section.end]):016x}" != section.xxh3:
         raise IndexFileError(f"{where}: damaged (checksum differs)")

@@ -104,7 +104,9 @@ def test_before_training(x):
     assert len(index) == 0
 
 
-@pytest.mark.parametrize("bad", [np.zeros((3, D + 1)), np.full((3, D), np.nan), np.zeros((0, D)), np.full((3, D), np.inf)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, D + 1)), np.full((3, D), np.nan), np.zeros((0, D)), np.full((3, D), np.inf)]
+)
 def test_a_refused_call_changes_nothing(x, bad):
     index = iq.Index(D).build(x[:300])
     before = index.search(x[N:], K)
@@ -122,7 +124,7 @@ def test_a_refused_call_changes_nothing(x, bad):
 def test_an_interrupted_add_leaves_the_index_as_it_was(x, monkeypatch):
     index = iq.Index(D).build(x[:300])
     monkeypatch.setattr("ipaq_index.index.validation.CHUNK_ROWS", 64)
-    encode, calls = type(index._quantizer).encode, []
+    encode, calls = type(index._content.quantizer).encode, []
 
     def interrupted(self, *arguments, **named):
         calls.append(1)
@@ -132,7 +134,7 @@ def test_an_interrupted_add_leaves_the_index_as_it_was(x, monkeypatch):
 
     whole = iq.Index(D).build(x[:300])
     with monkeypatch.context() as patch:
-        patch.setattr(type(index._quantizer), "encode", interrupted)
+        patch.setattr(type(index._content.quantizer), "encode", interrupted)
         with pytest.raises(KeyboardInterrupt):
             index.add(x[300:900])
     assert len(index) == 300
@@ -169,13 +171,21 @@ def test_dtype_and_memory_order_change_nothing(x):
     half = x[:600].astype(np.float16)
     built = [
         iq.Index(D).build(table)
-        for table in (half, half.astype(np.float64), np.asfortranarray(half), half.astype(np.float32).tolist(), np.repeat(half, 2, 0)[::2])
+        for table in (
+            half,
+            half.astype(np.float64),
+            np.asfortranarray(half),
+            half.astype(np.float32).tolist(),
+            np.repeat(half, 2, 0)[::2],
+        )
     ]
     for other in built[1:]:
         same_answers(built[0], other, x[N:])
 
 
-@pytest.mark.parametrize(("n", "d", "bits"), [(1, 1, 4), (1, 5, 2), (31, 7, 3), (32, 1, 1), (33, 3, 8), (5, 33, 0.4), (40, 2, 5.5)])
+@pytest.mark.parametrize(
+    ("n", "d", "bits"), [(1, 1, 4), (1, 5, 2), (31, 7, 3), (32, 1, 1), (33, 3, 8), (5, 33, 0.4), (40, 2, 5.5)]
+)
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_small_and_odd_sizes(n, d, bits, metric):
     x = np.random.default_rng(n).standard_normal((n, d)).astype(np.float32)
@@ -229,7 +239,9 @@ def test_reconstruct(x, index):
 def test_scores_are_inner_products_with_the_reconstruction(x, index):
     q = x[N:]
     scores, ids = index.search(q, K)
-    np.testing.assert_allclose(scores, np.einsum("qd,qkd->qk", q, index.reconstruct(ids.ravel()).reshape(*ids.shape, D)), atol=2e-4)
+    np.testing.assert_allclose(
+        scores, np.einsum("qd,qkd->qk", q, index.reconstruct(ids.ravel()).reshape(*ids.shape, D)), atol=2e-4
+    )
 
 
 def test_filter(x, index):
@@ -237,7 +249,7 @@ def test_filter(x, index):
     for allowed in ([5], np.arange(0, N, 3), np.arange(N)):
         mask = np.zeros(N, dtype=bool)
         mask[allowed] = True
-        scores, ids = index.search(q, K, filter=allowed)
+        ids = index.search(q, K, filter=allowed)[1]
         np.testing.assert_array_equal(index.search(q, K, filter=mask)[1], ids)
         every = index.search(q, N)
         for row in range(len(q)):
@@ -267,15 +279,14 @@ def test_pickle(x, index):
 
 
 def test_concurrent_searches_beside_an_add(x):
-    index = iq.Index(D, threads=1).build(x[:500])
+    index, whole = (iq.Index(D, threads=1).build(x[:500]) for _ in range(2))
     with ThreadPoolExecutor(4) as pool:
         searches = [pool.submit(index.search, x[N:], K) for _ in range(20)]
         for first in range(500, 1500, 100):
             index.add(x[first : first + 100])
-        moments = [iq.Index(D, threads=1).train(x[:500]) for _ in range(1)]
         for search in searches:
             ids = search.result()[1]
-            assert (ids >= 0).all()
+            assert ids.min() >= 0
             assert ids.max() < 1500
-    moments[0].add(x[:1500])
-    same_answers(index, moments[0], x[N:])
+    whole.add(x[500:1500])
+    same_answers(index, whole, x[N:])

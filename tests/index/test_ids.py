@@ -9,7 +9,9 @@ from ipaq_index.index.ids import IdMap
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)
-@given(st.lists(st.one_of(st.none(), st.lists(st.integers(0, 2**63 - 2), min_size=1, max_size=5, unique=True)), max_size=6))
+@given(
+    st.lists(st.one_of(st.none(), st.lists(st.integers(0, 2**63 - 2), min_size=1, max_size=5, unique=True)), max_size=6)
+)
 def test_map_agrees_with_a_dictionary(pieces):
     ids, rows = IdMap(), {}
     for piece in pieces:

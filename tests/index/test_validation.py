@@ -86,7 +86,9 @@ def test_many_repeated_ids_are_counted():
         validation.as_ids(np.repeat(np.arange(20), 2), 40)
 
 
-@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), ("3", TypeError), (True, TypeError)])
+@pytest.mark.parametrize(
+    ("value", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), ("3", TypeError), (True, TypeError)]
+)
 def test_counts_refused(value, error):
     with pytest.raises(error, match="k: expected"):
         validation.as_count(value, "k")

@@ -1,0 +1,39 @@
+"""Scales in one or two bytes."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Side = npt.NDArray[np.unsignedinteger]
+
+
+class ScaleFormat(NamedTuple):
+    """How a side code tells a scale: the float32 whose bits are ``base + step * (side >> state_bits)``; code 0 is 0.
+
+    A float's bits grow with its logarithm, piece by piece, so one multiply-add covers a narrow range of scales finely
+    and a wide one with an even relative precision.
+    """
+
+    state_bits: int
+    base: int
+    step: int
+
+
+# 16 bits: scales from 2^-8 to 2^8, precise to 2^-13 (0.006 %) of their size.
+TWO_BYTES = ScaleFormat(state_bits=0, base=(127 - 8) << 23, step=1 << 11)
+
+
+def encode_scales(scales: npt.NDArray[np.float64], scale_format: ScaleFormat, dtype: npt.DTypeLike) -> Side:
+    """Return the nearest code of each scale; scales beyond the range get its end, 0 gets 0."""
+    top = np.iinfo(dtype).max >> scale_format.state_bits
+    bits = np.maximum(scales, 0).astype(np.float32).view(np.int32).astype(np.int64)
+    codes = np.clip(np.rint((bits - scale_format.base) / scale_format.step), 1, top)
+    return (np.where(scales > 0, codes, 0).astype(np.int64) << scale_format.state_bits).astype(dtype)
+
+
+def decode_scales(side: Side, scale_format: ScaleFormat) -> npt.NDArray[np.float32]:
+    """Return the scale of each side code."""
+    codes = side.astype(np.int32) >> scale_format.state_bits
+    scales = (scale_format.base + scale_format.step * codes).astype(np.int32).view(np.float32)
+    return np.where(codes > 0, scales, np.float32(0))
