@@ -74,7 +74,7 @@ def descend(y: Vectors, levels: Vectors, counts: npt.NDArray[np.int64], symbols:
                         other = np.float64(levels[j, there])
                         a, e = along + y[i, j] * (other - z), energy + other * other - z * z
                         # a / sqrt(e) > best_along / sqrt(best_energy), without roots
-                        if a > 0 and a * a * best_energy > best_along * best_along * e:
+                        if a * abs(a) * best_energy > best_along * abs(best_along) * e:
                             best, best_along, best_energy = there, a, e
                 if best != here:
                     symbols[i, j], along, energy, moved = best, best_along, best_energy, True

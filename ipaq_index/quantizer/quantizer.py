@@ -66,7 +66,7 @@ class Quantizer:
         self.next_state = np.zeros((1, 2), dtype=np.uint8)
         self._transform = fitted
         self._counts = 1 << bits.astype(np.int64)
-        self._boundaries = (levels[:, 1:] + levels[:, :-1]) / 2
+        self._boundaries = np.float32(0.5) * (levels[:, 1:] + levels[:, :-1])
 
     @classmethod
     def fit(cls, x: Vectors, spec: QuantizerSpec, queries: Vectors | None = None, threads: int = 1) -> "Quantizer":

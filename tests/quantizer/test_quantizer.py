@@ -1,0 +1,141 @@
+"""The quantizer's parts against plain NumPy."""
+
+import numpy as np
+import pytest
+
+from ipaq_index.quantizer import Quantizer, QuantizerSpec, encode, transform
+from ipaq_index.quantizer.product import accumulate, product
+from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, decode_scales, encode_scales
+from tests import brute_force
+
+
+def test_transform_keeps_inner_products():
+    x, q = brute_force.clustered(500, 7, seed=0), brute_force.clustered(100, 7, seed=1)
+    for r in (0.0, 0.5, 1.0):
+        t = transform.fit(x, q, r)
+        y, p = (x - t.mean) @ t.forward, q @ t.dual
+        np.testing.assert_allclose(p @ y.T + (q @ t.mean)[:, None], q @ x.T, atol=2e-4)
+        covariance = np.cov(y.T)
+        np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-3 * covariance.max())
+        assert (np.diff(np.diag(covariance)) <= 1e-6).all()
+
+
+def test_pca_at_r_0_and_equal_query_weights_at_r_1():
+    x, q = brute_force.clustered(500, 5, seed=0), brute_force.clustered(2000, 5, seed=1)
+    pca = transform.fit(x, q, 0.0)
+    np.testing.assert_allclose(pca.forward.T @ pca.forward, np.eye(5), atol=1e-5)
+    p = q @ transform.fit(x, q, 1.0).dual
+    np.testing.assert_allclose((p**2).mean(0) / (p**2).mean(), 1, atol=0.2)
+
+
+def test_transform_of_degenerate_data():
+    for x in (np.zeros((5, 3)), np.ones((1, 3)), np.outer(np.arange(6), [1, 2, 3])):
+        x = x.astype(np.float32)
+        t = transform.fit(x, x, 0.5)
+        for part in (t.forward, t.dual):
+            assert np.isfinite(part).all()
+        np.testing.assert_allclose(t.forward @ t.dual.T, np.eye(3), atol=1e-2)
+
+
+def test_product_rows_do_not_depend_on_their_neighbours():
+    rng = np.random.default_rng(0)
+    x, m = rng.standard_normal((11, 13)).astype(np.float32), rng.standard_normal((13, 5)).astype(np.float32)
+    whole = product(x, m)
+    np.testing.assert_allclose(whole, x @ m, atol=1e-5)
+    for i in range(11):
+        np.testing.assert_array_equal(product(x[i : i + 1], m)[0], whole[i])
+    twin = np.zeros_like(whole)
+    accumulate.py_func(x, m, twin)
+    np.testing.assert_array_equal(twin, whole)
+
+
+def random_codes(seed, m=40, d=6):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 6, d)
+    levels = np.zeros((d, 256), dtype=np.float32)
+    for j, count in enumerate(counts):
+        levels[j, :count] = np.sort(rng.standard_normal(count))
+        levels[j, count:] = levels[j, count - 1]
+    return rng.standard_normal((m, d)).astype(np.float32), levels, counts
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nearest_and_descent(seed):
+    y, levels, counts = random_codes(seed)
+    boundaries = (levels[:, 1:] + levels[:, :-1]) / 2
+    symbols = np.empty(y.shape, dtype=np.uint8)
+    encode.nearest(y, boundaries, counts, symbols)
+    expected = np.abs(y[:, :, None] - levels[None]).argmin(2)
+    np.testing.assert_array_equal(levels[np.arange(6), symbols], levels[np.arange(6), expected])
+    twin = np.empty_like(symbols)
+    encode.nearest.py_func(y, boundaries, counts, twin)
+    np.testing.assert_array_equal(twin, symbols)
+
+    def cosine(chosen):
+        z = levels[np.arange(6), chosen].astype(np.float64)
+        return (y * z).sum(1) / np.sqrt((z * z).sum(1) * (y.astype(np.float64) ** 2).sum(1))
+
+    before = cosine(symbols)
+    encode.descend(y, levels, counts, symbols, 50)
+    encode.descend.py_func(y, levels, counts, twin, 50)
+    np.testing.assert_array_equal(twin, symbols)
+    after = cosine(symbols)
+    assert (after >= before - 1e-12).all()
+    assert after.mean() > before.mean() + 0.001
+    for j in range(6):  # no single step up or down is left that helps
+        for change in (-1, 1):
+            moved = symbols.astype(int)
+            moved[:, j] = np.clip(moved[:, j] + change, 0, counts[j] - 1)
+            assert (cosine(moved) <= after + 1e-7).all()
+
+
+def test_scales_remove_the_error_along_the_vector():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((50, 8)).astype(np.float32)
+    z = (y + 0.1 * rng.standard_normal(y.shape)).astype(np.float32)
+    t = encode.scale_factors(y, z)
+    np.testing.assert_allclose((y * z).sum(1) * t, (y * y).sum(1), rtol=1e-5)
+    assert encode.scale_factors(np.zeros((1, 8), np.float32), z[:1])[0] == 0
+    assert encode.scale_factors(y[:1], -z[:1])[0] == 1
+    assert encode.scale_factors(y[:1], 0 * z[:1])[0] == 1
+
+
+@pytest.mark.parametrize("scale_format", [TWO_BYTES, ScaleFormat(3, TWO_BYTES.base, TWO_BYTES.step << 3)])
+def test_scales_survive_their_code(scale_format):
+    scales = np.concatenate([[0.0], np.geomspace(0.005, 200, 1000)])
+    codes = encode_scales(scales, scale_format, np.uint16)
+    assert codes.dtype == np.uint16
+    assert (codes & (1 << scale_format.state_bits) - 1 == 0).all()
+    np.testing.assert_allclose(decode_scales(codes, scale_format), scales, rtol=2.0 ** -(13 - scale_format.state_bits))
+    ends = decode_scales(encode_scales(np.array([1e-9, 1e9]), scale_format, np.uint16), scale_format)
+    assert (np.isfinite(ends)).all()
+    assert ends[0] > 0
+
+
+def test_more_bits_less_error_and_arrays_round_trip():
+    x = brute_force.clustered(2000, 9, seed=4)
+    errors = []
+    for code_bits in (8, 24, 48, 72):
+        quantizer = Quantizer.fit(x, QuantizerSpec(9, code_bits))
+        codes = quantizer.encode(x)
+        errors.append(float(((quantizer.decode(codes) - x) ** 2).sum()))
+        again = Quantizer.from_arrays(*quantizer.to_arrays())
+        np.testing.assert_array_equal(again.encode(x).symbols, codes.symbols)
+        np.testing.assert_array_equal(again.decode(codes), quantizer.decode(codes))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-3 * (x**2).sum()
+
+
+def test_damaged_arrays_are_refused():
+    meta, arrays = Quantizer.fit(brute_force.clustered(100, 4, seed=0), QuantizerSpec(4, 16)).to_arrays()
+    for name, bad in {
+        "mean": arrays["mean"][:2],
+        "dual": np.full_like(arrays["dual"], np.nan),
+        "levels": arrays["levels"].astype(np.float64),
+        "bits": arrays["bits"] + np.uint8(1),
+        "forward": None,
+    }.items():
+        with pytest.raises(ValueError, match=f"section 'quantizer.{name}'"):
+            Quantizer.from_arrays(meta, {**arrays, name: bad})
+    with pytest.raises(ValueError, match="code_bits"):
+        Quantizer.from_arrays({"spec": {"dim": 4, "code_bits": 15}}, arrays)
