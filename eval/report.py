@@ -57,6 +57,7 @@ def plot(records: list[Record], title: str, file: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure, (speed, size) = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
     for axes, value, label in (
@@ -77,6 +78,9 @@ def plot(records: list[Record], title: str, file: Path) -> None:
                 fontweight="bold" if ours else "normal",
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.22, y=0.14)
         axes.set_xlabel(label)
         axes.grid(True, which="both", alpha=0.25)
