@@ -16,9 +16,10 @@ def section(records: list[report.Record], name: str) -> str:
     first = records[0]
     n, dim = first["shape"]
     origin = first["provenance"]
+    machine = f"{origin['cpu']} ({', '.join(origin['isa'])}), faiss-cpu {origin['versions']['faiss-cpu']}"
     where = (
         f"{first['experiment']}: {n:,} x {dim}. Search on {first['search_threads']} pinned thread, building on "
-        f"{first['build_threads']}; {origin['cpu']} ({', '.join(origin['isa'])}), faiss-cpu {origin['versions']['faiss-cpu']}. "
+        f"{first['build_threads']}; {machine}. "
         "Medians of alternating rounds; recall is against exact search, queries are not among the vectors. "
         "`bytes/vector` counts codes, scale and norm."
     )
