@@ -10,7 +10,7 @@ from ipaq_index import scan
 from ipaq_index.index.config import NORM_BYTES, IndexConfig, Metric, thread_count
 from ipaq_index.index.errors import NotTrainedError, UnknownIdError
 from ipaq_index.index.ids import IdMap
-from ipaq_index.index.rows import BLOCK, CodeRows
+from ipaq_index.index.rows import CodeRows
 from ipaq_index.index.validation import as_count, as_id_array, as_ids, as_vectors, chunks, listed
 from ipaq_index.quantizer import Codes, Quantizer, QuantizerSpec
 
@@ -178,11 +178,10 @@ class Index:
         )
 
     def _empty_rows(self, quantizer: Quantizer) -> CodeRows:
-        codebook = scan.CodeBook(
-            quantizer.levels, quantizer.symbol_levels, quantizer.next_state, quantizer.scale_format
-        )
+        q = quantizer
+        codebook = scan.CodeBook(scan.Layout(q.bits), q.levels, q.symbol_levels, q.next_state, q.scale_format)
         side = np.dtype(f"u{quantizer.side_bytes}")
-        return CodeRows(codebook, scan.Layout(quantizer.bits), side, with_bias=self.metric == "l2")
+        return CodeRows(codebook, side, with_bias=self.metric == "l2")
 
     def add(self, x: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> None:
         """Encode vectors and keep them. All are added, or none.
@@ -291,7 +290,7 @@ class Index:
         missing = wanted[found < 0]
         if len(missing):
             raise UnknownIdError(f"ids: not in the index: {listed(missing)}")
-        vectors = quantizer.decode(Codes(packed.layout.unpack(packed.blocks, found), packed.side[found]))
+        vectors = quantizer.decode(Codes(packed.codebook.layout.unpack(packed.blocks, found), packed.side[found]))
         return vectors[0] if np.ndim(ids) == 0 else vectors
 
     def _trained(self, action: str) -> "Content":
@@ -356,7 +355,7 @@ def _content(quantizer: Quantizer, rows: CodeRows, ids: IdMap) -> Content:
 def _allowed(filter: npt.ArrayLike, id_map: IdMap) -> npt.NDArray[np.uint32]:
     """Return the filter as one word a block: bit i of word b is row 32 b + i."""
     count = len(id_map)
-    mask = np.zeros(-(-count // BLOCK) * BLOCK, dtype=bool)
+    mask = np.zeros(-(-count // scan.BLOCK) * scan.BLOCK, dtype=bool)
     given = np.asarray(filter)
     if given.dtype == bool:
         if given.shape != (count,):

@@ -4,9 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.quantizer import Codes
-from ipaq_index.scan import CodeBook, Layout, PackedCodes
-
-BLOCK = 32
+from ipaq_index.scan import BLOCK, CodeBook, PackedCodes
 
 
 class CodeRows:
@@ -19,24 +17,22 @@ class CodeRows:
     ----------
     codebook : CodeBook
         Level sets, as the scan wants them.
-    layout : Layout
-        Where each dimension's bits lie.
     side_dtype : dtype
         uint8 or uint16: the scale and start state of one row.
     with_bias : bool
         Whether a float32 is kept and added to each row's score.
     """
 
-    def __init__(self, codebook: CodeBook, layout: Layout, side_dtype: npt.DTypeLike, with_bias: bool) -> None:
-        self._codebook, self._layout = codebook, layout
-        self._blocks = np.zeros((0, layout.pairs, BLOCK), dtype=np.uint8)
+    def __init__(self, codebook: CodeBook, side_dtype: npt.DTypeLike, with_bias: bool) -> None:
+        self._codebook, self._layout = codebook, codebook.layout
+        self._blocks = np.zeros((0, codebook.layout.pairs, BLOCK), dtype=np.uint8)
         self._side = np.zeros(0, dtype=side_dtype)
         self._bias = np.zeros(0, dtype=np.float32) if with_bias else None
         self._pending = 0
         self._publish(0)
 
     def _publish(self, count: int) -> None:
-        self.packed = PackedCodes(self._layout, self._codebook, self._blocks, self._side, self._bias, count)
+        self.packed = PackedCodes(self._codebook, self._blocks, self._side, self._bias, count)
 
     def __len__(self) -> int:
         return self.packed.count

@@ -1,7 +1,7 @@
 """Packed codes to best rows: sees codes, tables and scales only. Owns speed."""
 
-from ipaq_index.scan.layout import Layout
+from ipaq_index.scan.layout import BLOCK, Layout
 from ipaq_index.scan.packed import CodeBook, PackedCodes
 from ipaq_index.scan.search import top_k
 
-__all__ = ["CodeBook", "Layout", "PackedCodes", "top_k"]
+__all__ = ["BLOCK", "CodeBook", "Layout", "PackedCodes", "top_k"]
