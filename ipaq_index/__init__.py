@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ipaq_index import levels
     from ipaq_index.index import Index
-    from ipaq_index.storage import load, save
+    from ipaq_index.storage import IndexFileError, load, save, sync, verify
 
 __version__ = "0.1.0"
-__all__ = ["Index", "__version__", "levels", "load", "save"]
+__all__ = ["Index", "IndexFileError", "__version__", "levels", "load", "save", "sync", "verify"]
 
-_HOMES = {"Index": "ipaq_index.index", "load": "ipaq_index.storage", "save": "ipaq_index.storage"}
+_HOMES = {"Index": "ipaq_index.index"} | dict.fromkeys(
+    ("IndexFileError", "load", "save", "sync", "verify"), "ipaq_index.storage"
+)
 
 
 def __getattr__(name: str) -> Any:

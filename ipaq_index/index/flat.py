@@ -11,6 +11,7 @@ from ipaq_index.index.config import NORM_BYTES, IndexConfig, Metric, thread_coun
 from ipaq_index.index.errors import NotTrainedError, UnknownIdError
 from ipaq_index.index.ids import IdMap
 from ipaq_index.index.rows import CodeRows
+from ipaq_index.index.stored import Stored
 from ipaq_index.index.validation import as_count, as_id_array, as_ids, as_vectors, chunks, listed
 from ipaq_index.quantizer import Codes, Quantizer, QuantizerSpec
 
@@ -24,7 +25,7 @@ Scores = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 
-class Index:
+class Index(Stored):
     """Nearest neighbours by inner product, cosine or L2 over compressed codes.
 
     Parameters
@@ -68,8 +69,8 @@ class Index:
     ) -> None:
         self._config = IndexConfig(dim, bits, bytes_per_vector, metric, seed, threads)
         self._config.code_bytes(self._side_bytes())  # refuses an impossible budget now rather than in train
-        self._content: Content | None = None
-        self._writer = threading.Lock()
+        self._content = None
+        self._writer = threading.RLock()
 
     @property
     def dim(self) -> int:
@@ -84,11 +85,15 @@ class Index:
     @property
     def is_trained(self) -> bool:
         """Whether `train` (or `build`) has been called."""
-        return self._content is not None
+        announced = self._announced
+        return self._content is not None if announced is None else "quantizer" in announced
 
     @property
     def ntotal(self) -> int:
         """Number of vectors in the index."""
+        announced = self._announced
+        if announced is not None:
+            return int(announced.get("count", 0))
         return self._content.packed.count if self._content is not None else 0
 
     def __len__(self) -> int:
@@ -294,11 +299,12 @@ class Index:
         return vectors[0] if np.ndim(ids) == 0 else vectors
 
     def _trained(self, action: str) -> "Content":
-        if self._content is None:
+        content: Content | None = self._content
+        if content is None:
             raise NotTrainedError(
                 f"{action}: expected a trained index, got one without level sets; call build(x) or train(x) first"
             )
-        return self._content
+        return content
 
     def _normalised(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return ``x`` scaled to unit length for metric "cosine" (zero vectors stay zero), else as it is."""
@@ -308,7 +314,7 @@ class Index:
         return np.divide(x, length, out=np.zeros_like(x), where=length > 0, casting="same_kind")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return parameters (JSON-able) and arrays: what a file or a pickle holds."""
+        """Return parameters (JSON-able) and arrays: what a file holds. Under the lock they stay so."""
         state: dict[str, Any] = {"config": self._config.to_dict()}
         with self._writer:
             if self._content is not None:
@@ -322,7 +328,7 @@ class Index:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` gave; nothing in it is trusted."""
-        self._writer = threading.Lock()
+        self._writer = threading.RLock()
         self._config = IndexConfig(**state["config"])
         self._content = None
         if "quantizer" not in state:
