@@ -29,6 +29,9 @@ class IndexConfig:
     bits: float | None = None
     bytes_per_vector: int | None = None
     metric: Metric = "ip"
+    encoding: str = "auto"
+    states: int = 256
+    r: float = 0.5
     seed: int = 0
     threads: int | None = None
 

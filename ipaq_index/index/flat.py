@@ -39,6 +39,12 @@ class Index(Stored):
         All bytes a vector may cost, scale included, instead of ``bits``.
     metric : {"ip", "cosine", "l2"}
         "ip": scores are inner products, descending. "cosine": cosines, descending. "l2": squared distances, ascending.
+    encoding : {"auto", "trellis", "scalar"}
+        Trellis-coded level sets ("auto" too), or one level set a dimension: faster to build, less precise.
+    states : int
+        Of the trellis: 4, 8, …, 256. More are more precise and slower to add.
+    r : float
+        How far codes lean to the queries, 0 to 1.
     seed : int
         Everything random follows from it: same seed, data and parameters give the same codes and results.
     threads : int, optional
@@ -64,11 +70,14 @@ class Index(Stored):
         *,
         bytes_per_vector: int | None = None,
         metric: Metric = "ip",
+        encoding: str = "auto",
+        states: int = 256,
+        r: float = 0.5,
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        self._config = IndexConfig(dim, bits, bytes_per_vector, metric, seed, threads)
-        self._config.code_bytes(self._side_bytes())  # refuses an impossible budget now rather than in train
+        self._config = IndexConfig(dim, bits, bytes_per_vector, metric, encoding, states, r, seed, threads)
+        self._spec()  # refuses what is impossible now rather than in train
         self._content = None
         self._writer = threading.RLock()
 
@@ -178,8 +187,14 @@ class Index(Stored):
         return self
 
     def _spec(self) -> QuantizerSpec:
+        config = self._config
         return QuantizerSpec(
-            dim=self.dim, code_bits=8 * self._config.code_bytes(self._side_bytes()), seed=self._config.seed
+            dim=self.dim,
+            code_bits=8 * config.code_bytes(self._side_bytes()),
+            encoding="trellis" if config.encoding == "auto" else config.encoding,
+            states=config.states,
+            r=config.r,
+            seed=config.seed,
         )
 
     def _empty_rows(self, quantizer: Quantizer) -> CodeRows:

@@ -7,16 +7,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index import levels as level_sets
-from ipaq_index.quantizer import encode, transform
-from ipaq_index.quantizer.allocation import MAX_BITS, allocate
+from ipaq_index.quantizer import codebook, encode, search, transform
+from ipaq_index.quantizer.allocation import MAX_BITS
+from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
-from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, Side, decode_scales, encode_scales
+from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, Side, decode_scales, encode_scales, fitted_format
 from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
+from ipaq_index.quantizer.trellis import trellis, walk
 
 SET_ROWS = 20_000  # rows that level sets are fitted to: the error at 256 levels is then within 1 % of that of all rows
+ERROR_ROWS = 4_096  # rows that scales and errors are measured on
 CHUNK_ROWS = 4_096  # rows a thread encodes at a time
+START_BITS = {1: 3, 2: 8}  # of a side of one byte or two, for the first state
+LEVELS = {"scalar": 256, "trellis": 512}  # columns of the table of levels
+STRETCHES = np.ones(1, dtype=np.float32)
 
 Vectors = npt.NDArray[np.float32]
 Symbols = npt.NDArray[np.uint8]
@@ -29,9 +34,9 @@ class Codes:
     Attributes
     ----------
     symbols : (m, d) uint8
-        Level of each dimension.
-    side : (m,) uint16
-        Scale; see `ScaleFormat`.
+        Code of each dimension.
+    side : (m,) uint8 or uint16
+        Scale and, in the low bits, first state; see `ScaleFormat`.
     """
 
     symbols: Symbols
@@ -47,26 +52,42 @@ class Quantizer:
         What it was made for.
     bits : (d,) uint8
         Bits of each dimension.
-    levels : (d, 256) float32
+    levels : (d, L) float32
         Level sets, the last level repeated to the end.
     symbol_levels : (d, 256) float32
-        What a symbol stands for in a scan that does not decode it fully: here its level.
-    next_state : (1, 2) uint8
-        One state: the meaning of a symbol does not depend on those before it.
+        What a symbol stands for in a scan that does not decode it fully: its level, or the mean of its two.
+    next_state : (states, 2) uint8
+        With one state, the meaning of a symbol does not depend on those before it.
     scale_format : ScaleFormat
         Of the side codes.
     """
 
-    scale_format: ScaleFormat = TWO_BYTES
-    side_bytes: int = 2
-
-    def __init__(self, spec: QuantizerSpec, fitted: Transform, bits: npt.NDArray[np.uint8], levels: Vectors) -> None:
-        self.spec, self.bits, self.levels = spec, bits, levels
-        self.symbol_levels = levels
-        self.next_state = np.zeros((1, 2), dtype=np.uint8)
+    def __init__(
+        self,
+        spec: QuantizerSpec,
+        fitted: Transform,
+        sets: LevelSets,
+        scale_format: ScaleFormat = TWO_BYTES,
+        variances: Vectors | None = None,
+    ) -> None:
+        self.spec, self.bits, self.levels, self.scale_format = spec, sets.bits, sets.levels, scale_format
         self._transform = fitted
-        self._counts = 1 << bits.astype(np.int64)
-        self._boundaries = np.float32(0.5) * (levels[:, 1:] + levels[:, :-1])
+        self._variances = np.zeros(spec.dim, dtype=np.float32) if variances is None else variances
+        if spec.encoding == "trellis":
+            chosen = trellis(spec.states)
+            self.next_state = chosen.next_state
+            self._tables = codebook.trellis_tables(sets, chosen, 1 << _start_bits(spec))
+            self.symbol_levels = _pair_means(sets)
+        else:
+            self.next_state = np.zeros((1, 2), dtype=np.uint8)
+            self.symbol_levels = sets.levels
+            self._counts = 1 << self.bits.astype(np.int64)
+            self._boundaries = np.float32(0.5) * (self.levels[:, 1:] + self.levels[:, :-1])
+
+    @property
+    def side_bytes(self) -> int:
+        """Bytes of a side code."""
+        return self.spec.side_bytes
 
     @classmethod
     def fit(cls, x: Vectors, spec: QuantizerSpec, queries: Vectors | None = None, threads: int = 1) -> "Quantizer":
@@ -88,18 +109,25 @@ class Quantizer:
         Quantizer
         """
         fitted = transform.fit(x, x if queries is None else queries, spec.r)
-        stride = -(-len(x) // SET_ROWS)
-        y = product(x[::stride] - fitted.mean, fitted.forward)
+        y = product(x[:: -(-len(x) // SET_ROWS)] - fitted.mean, fitted.forward)
         with ThreadPoolExecutor(threads) as pool:
-            columns = list(pool.map(level_sets.kmeans_sets, y.T))
-        # The dual coordinates of a query have, by the choice of F, the same mean square in every dimension that errors
-        # are weighed with already: F carries the weights, so plain errors add up.
-        bits = allocate(np.array([errors for _, errors in columns]), spec.code_bits)
-        levels = np.empty((spec.dim, 1 << MAX_BITS), dtype=np.float32)
-        for j, (sets, _) in enumerate(columns):
-            chosen = sets[bits[j]]
-            levels[j, : len(chosen)], levels[j, len(chosen) :] = chosen, chosen[-1]
-        return cls(spec, fitted, bits, levels)
+            if spec.encoding == "trellis":
+                start_bits = _start_bits(spec)
+                sets = codebook.fit_trellis(y, spec.code_bits, trellis(spec.states), 1 << start_bits, pool)
+            else:
+                sets = codebook.fit_scalar(y, spec.code_bits, pool)
+        # Scales and errors are measured on rows that the level sets were not fitted to, where there are enough.
+        rest = x[np.arange(len(x)) % -(-len(x) // SET_ROWS) != 0] if len(x) > 2 * SET_ROWS else x
+        y = product(rest[:: -(-len(rest) // ERROR_ROWS)] - fitted.mean, fitted.forward)
+        draft = cls(spec, fitted, sets)
+        scales, decoded = draft._chosen(y)[2:]
+        return cls(
+            spec,
+            fitted,
+            sets,
+            fitted_format(scales, 8 * spec.side_bytes, _start_bits(spec)),
+            _variances(y, decoded, scales),
+        )
 
     def encode(self, x: Vectors, first_row: int = 0, threads: int = 1) -> Codes:
         """Choose codes for vectors.
@@ -125,19 +153,31 @@ class Quantizer:
 
     def _encode(self, x: Vectors) -> Codes:
         y = product(x - self._transform.mean, self._transform.forward)
-        symbols = np.empty(y.shape, dtype=np.uint8)
-        encode.nearest(y, self._boundaries, self._counts, symbols)
-        encode.descend(y, self.levels, self._counts, symbols, encode.SWEEPS)
-        scales = encode.scale_factors(y, self._decode_symbols(symbols))
-        return Codes(symbols, encode_scales(scales, self.scale_format, np.dtype(f"u{self.side_bytes}")))
+        symbols, starts, scales, _ = self._chosen(y)
+        side = encode_scales(scales, self.scale_format, np.dtype(f"u{self.side_bytes}"))
+        return Codes(symbols, side | starts)
+
+    def _chosen(self, y: Vectors) -> tuple[Symbols, Symbols, npt.NDArray[np.float64], Vectors]:
+        """Return symbols, first states, scales and decoded coordinates without the scale."""
+        symbols, starts = np.empty(y.shape, dtype=np.uint8), np.zeros(len(y), dtype=np.uint8)
+        if self.spec.encoding == "trellis":
+            search.encode_trellis(y, self._tables, self.next_state, STRETCHES, symbols, starts)
+        else:
+            encode.nearest(y, self._boundaries, self._counts, symbols)
+            encode.descend(y, self.levels, self._counts, symbols, encode.SWEEPS)
+        decoded = self._decode_symbols(symbols, starts)
+        return symbols, starts, encode.scale_factors(y, decoded), decoded
 
     def decode(self, codes: Codes) -> Vectors:
         """Return the vectors that codes stand for, (m, d) float32."""
-        y = self._decode_symbols(codes.symbols) * decode_scales(codes.side, self.scale_format)[:, None]
+        starts = (codes.side & ((1 << self.scale_format.state_bits) - 1)).astype(np.uint8)
+        y = self._decode_symbols(codes.symbols, starts) * decode_scales(codes.side, self.scale_format)[:, None]
         return product(y, np.ascontiguousarray(self._transform.dual.T)) + self._transform.mean
 
-    def _decode_symbols(self, symbols: Symbols) -> Vectors:
-        return self.levels[np.arange(self.spec.dim), symbols]
+    def _decode_symbols(self, symbols: Symbols, starts: Symbols) -> Vectors:
+        decoded = np.empty(symbols.shape, dtype=np.float32)
+        walk(symbols, starts, self.bits, self.levels, self.next_state, decoded)
+        return decoded
 
     def project(self, q: Vectors) -> tuple[Vectors, npt.NDArray[np.float32]]:
         """Return queries as codes are scored with: ``<q, x> = offset + scale * sum_j p_j level_j``.
@@ -154,10 +194,32 @@ class Quantizer:
         """
         return product(q, self._transform.dual), product(q, np.ascontiguousarray(self._transform.mean[:, None]))[:, 0]
 
+    def score_std(self, p: Vectors, side: Side) -> Vectors:
+        """Return the standard deviation of scores.
+
+        Parameters
+        ----------
+        p : (nq, d) float32
+            Projected queries.
+        side : (nq, k) uint8 or uint16
+            Side codes of the rows that were scored.
+
+        Returns
+        -------
+        (nq, k) float32
+        """
+        variance = np.einsum("ij,j->i", np.square(p, dtype=np.float64), self._variances)
+        return (np.sqrt(variance)[:, None] * decode_scales(side, self.scale_format)).astype(np.float32)
+
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all there is to know as JSON-able values and arrays; `from_arrays` reads them back."""
-        arrays = {"mean": self._transform.mean, "forward": self._transform.forward, "dual": self._transform.dual}
-        return {"spec": self.spec.to_dict()}, arrays | {"bits": self.bits, "levels": self.levels}
+        arrays: dict[str, np.ndarray] = {
+            "mean": self._transform.mean,
+            "forward": self._transform.forward,
+            "dual": self._transform.dual,
+        }
+        arrays |= {"bits": self.bits, "levels": self.levels, "variances": self._variances}
+        return {"spec": self.spec.to_dict(), "scale_format": list(self.scale_format)}, arrays
 
     @classmethod
     def from_arrays(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Quantizer":
@@ -170,10 +232,10 @@ class Quantizer:
         """
         spec = QuantizerSpec(**meta["spec"])
         d = spec.dim
-        f4 = np.dtype(np.float32)
-        shapes = {"mean": (d,), "forward": (d, d), "dual": (d, d), "levels": (d, 1 << MAX_BITS), "bits": (d,)}
+        shapes: dict[str, tuple[int, ...]] = {"bits": (d,), "mean": (d,), "forward": (d, d), "dual": (d, d)}
+        shapes |= {"levels": (d, LEVELS[spec.encoding]), "variances": (d,)}
         for name, shape in shapes.items():
-            dtype = np.dtype(np.uint8) if name == "bits" else f4
+            dtype = np.dtype(np.uint8 if name == "bits" else np.float32)
             found = arrays.get(name)
             if found is None or found.shape != shape or found.dtype != dtype or not np.isfinite(found).all():
                 raise ValueError(f"section 'quantizer.{name}': expected finite {dtype} {shape}")
@@ -181,4 +243,35 @@ class Quantizer:
             raise ValueError(
                 f"section 'quantizer.bits': expected 0 to {MAX_BITS} bits a dimension, {spec.code_bits} in all"
             )
-        return cls(spec, Transform(arrays["mean"], arrays["forward"], arrays["dual"]), arrays["bits"], arrays["levels"])
+        if arrays["variances"].min() < 0:
+            raise ValueError("section 'quantizer.variances': expected no negative values")
+        return cls(
+            spec,
+            Transform(arrays["mean"], arrays["forward"], arrays["dual"]),
+            LevelSets(arrays["bits"], arrays["levels"]),
+            ScaleFormat(*meta["scale_format"]),
+            arrays["variances"],
+        )
+
+
+def _variances(y: Vectors, decoded: Vectors, scales: npt.NDArray[np.float64]) -> Vectors:
+    """Return the mean squared error of each coordinate, for a scale of 1."""
+    coded = scales > 0
+    if not coded.any():
+        return np.zeros(y.shape[1], dtype=np.float32)
+    errors = decoded[coded] - y[coded] / scales[coded, None]
+    return np.square(errors).mean(0).astype(np.float32)
+
+
+def _start_bits(spec: QuantizerSpec) -> int:
+    """Bits of the side that hold the first state."""
+    if spec.encoding != "trellis":
+        return 0
+    return min(spec.states.bit_length() - 1, START_BITS[spec.side_bytes])
+
+
+def _pair_means(sets: LevelSets) -> Vectors:
+    """Return the mean of each symbol's two levels."""
+    means = np.float32(0.5) * (sets.levels[:, ::2] + sets.levels[:, 1::2])
+    means[sets.bits == 0] = sets.levels[sets.bits == 0, :1]
+    return means

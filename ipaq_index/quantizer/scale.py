@@ -22,6 +22,27 @@ class ScaleFormat(NamedTuple):
 
 # 16 bits: scales from 2^-8 to 2^8, precise to 2^-13 (0.006 %) of their size.
 TWO_BYTES = ScaleFormat(state_bits=0, base=(127 - 8) << 23, step=1 << 11)
+MARGIN = 0.1  # of the logarithmic range of a sample's scales that is kept free at each end
+
+
+def fitted_format(scales: npt.NDArray[np.float64], side_bits: int, state_bits: int) -> ScaleFormat:
+    """Return the format whose codes cover the given scales, and some beyond, as finely as there are bits.
+
+    Parameters
+    ----------
+    scales : (m,) float64
+        Scales of a sample.
+    side_bits, state_bits : int
+        Bits of a side code, and those of them that the first state takes.
+    """
+    positive = scales[scales > 0]
+    if side_bits - state_bits == 16 or not len(positive):
+        return ScaleFormat(state_bits, TWO_BYTES.base, max(TWO_BYTES.step, (16 << 23) >> (side_bits - state_bits)))
+    spread = positive.max() / positive.min()
+    ends = np.array([positive.min() / spread**MARGIN, positive.max() * spread**MARGIN], dtype=np.float32)
+    low, high = (int(end) for end in ends.view(np.int32))
+    step = max(1, -(-(high - low) // ((1 << (side_bits - state_bits)) - 2)))
+    return ScaleFormat(state_bits, low - step, step)
 
 
 def encode_scales(scales: npt.NDArray[np.float64], scale_format: ScaleFormat, dtype: npt.DTypeLike) -> Side:

@@ -45,7 +45,7 @@ def test_more_bits_find_more(x):
     truth = brute_force.top_k(x[:N], x[N:], K)
     recalls = [brute_force.recall(iq.Index(D, bits=b).build(x[:N]).search(x[N:], K)[1], truth) for b in (1, 2.5, 4, 8)]
     assert recalls == sorted(recalls)
-    assert recalls[0] < 0.7
+    assert recalls[0] < recalls[1] < recalls[2]
     assert recalls[-1] > 0.97
 
 

@@ -1,0 +1,113 @@
+"""LLVM vector code for the inner loops of `ipaq_index.quantizer.viterbi`: 16 vectors side by side.
+
+Plain LLVM without a CPU's own instructions: the code generator makes one AVX-512 register of 16 float32, two of AVX2 or
+four of NEON, as the host has them. numba's own loop vectoriser cannot pack comparisons into bits, and those bits are
+what keeps the paths of 256 states within the second-level cache.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 16
+SUBSETS = 4
+ROW = 4 * LANES  # bytes of 16 float32
+
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+FLOAT = ir.FloatType()
+FLOATS, INTEGERS, BYTES = (ir.VectorType(kind, LANES) for kind in (FLOAT, I32, I8))
+
+Builder = Any  # llvmlite ships no types
+Value = Any
+
+
+@intrinsic
+def emit_nearest(
+    _context: Any, target: Any, levels: Any, middles: Any, steps: Any, distance: Any, near: Any
+) -> tuple[Any, Any]:
+    """One dimension of `nearest`, arrays as addresses; ``steps`` counts the middles of one subset."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        target_, levels_, middles_, steps_, distance_, near_ = arguments
+        y = _load(builder, FLOATS, target_)
+        level = [
+            cgutils.alloca_once_value(builder, _spread(builder, FLOATS, _load(builder, FLOAT, levels_, 4 * q)))
+            for q in range(SUBSETS)
+        ]
+        number = [cgutils.alloca_once_value(builder, ir.Constant(INTEGERS, [0] * LANES)) for _ in range(SUBSETS)]
+        with cgutils.for_range(builder, steps_, intp=I64) as loop:
+            place = builder.mul(loop.index, ir.Constant(I64, 4 * SUBSETS))
+            step = _spread(builder, INTEGERS, builder.trunc(builder.add(loop.index, ir.Constant(I64, 1)), I32))
+            for q in range(SUBSETS):
+                middle = _spread(builder, FLOATS, _load(builder, FLOAT, middles_, place, 4 * q))
+                above = _spread(builder, FLOATS, _load(builder, FLOAT, levels_, place, 4 * (SUBSETS + q)))
+                beyond = builder.fcmp_ordered(">", y, middle)
+                builder.store(builder.select(beyond, above, builder.load(level[q])), level[q])
+                builder.store(builder.select(beyond, step, builder.load(number[q])), number[q])
+        for q in range(SUBSETS):
+            error = builder.fsub(y, builder.load(level[q]))
+            _store(builder, builder.fmul(error, error), distance_, ROW * q)
+            _store(builder, builder.trunc(builder.load(number[q]), BYTES), near_, LANES * q)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), generate
+
+
+@intrinsic
+def emit_extend(
+    _context: Any, cost: Any, other: Any, distance: Any, turns: Any, states: Any, feedback: Any, tap: Any, split: Any
+) -> tuple[Any, Any]:
+    """One dimension of `extend`, arrays as addresses; ``split`` is the highest bit of ``tap``.
+
+    States a and a ^ tap (of one ``z``) have the same two predecessors, so both are done at once: two loads of costs,
+    four sums, two comparisons.
+    """
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        cost_, other_, distance_, turns_, states_, feedback_, tap_, split_ = arguments
+        step = [_load(builder, FLOATS, distance_, ROW * q) for q in range(SUBSETS)]
+        one, row = ir.Constant(I64, 1), ir.Constant(I64, ROW)
+        quarter = builder.lshr(states_, ir.Constant(I64, 2))
+        below = builder.sub(split_, one)
+        with cgutils.for_range(builder, quarter, intp=I64) as loop:
+            # Half the states but the bit `split`: a is always without it, its twin with it.
+            low = builder.and_(loop.index, below)
+            a = builder.or_(low, builder.shl(builder.xor(loop.index, low), one))
+            twin = builder.xor(a, tap_)
+            for z in range(2):
+                states = [builder.xor(state, feedback_) if z else state for state in (a, twin)]
+                before = [
+                    _load(builder, FLOATS, cost_, builder.mul(builder.shl(state, one), row), ROW * z)
+                    for state in (a, twin)
+                ]
+                for state, (by0, by1) in zip(states, (before, before[::-1]), strict=True):
+                    cost0, cost1 = builder.fadd(by0, step[z]), builder.fadd(by1, step[2 + z])
+                    turn = builder.fcmp_ordered("<", cost1, cost0)
+                    _store(builder, builder.select(turn, cost1, cost0), other_, builder.mul(state, row))
+                    _store(builder, builder.bitcast(turn, I16), turns_, builder.shl(state, one))
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 8), generate
+
+
+def _pointer(builder: Builder, kind: Any, base: Value, *offsets: Value | int) -> Value:
+    start = builder.inttoptr(base, I8.as_pointer())
+    for offset in offsets:
+        start = builder.gep(start, [ir.Constant(I64, offset) if isinstance(offset, int) else offset])
+    return builder.bitcast(start, kind.as_pointer())
+
+
+def _load(builder: Builder, kind: Any, base: Value, *offsets: Value | int) -> Value:
+    return builder.load(_pointer(builder, kind, base, *offsets), align=1)
+
+
+def _store(builder: Builder, value: Value, base: Value, *offsets: Value | int) -> None:
+    builder.store(value, _pointer(builder, value.type, base, *offsets), align=1)
+
+
+def _spread(builder: Builder, vector: Any, element: Value) -> Value:
+    """Put one element into all lanes."""
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), element, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, first, ir.Constant(INTEGERS, [0] * LANES))
