@@ -1,0 +1,121 @@
+"""Exact ADV and MSE: coarse to fine, with a certificate.
+
+A coreset gives a solution, whose cost U bounds the optimum from above, and its multiplier μ. Then cells between the
+coreset's ranks take the place of nodes: between two levels somewhere in cells I and J the cost is at least that from
+I's upper end to J's lower end. So cheapest paths of cells, forwards to a cell and backwards to it, bound the cost of
+every path with a level in that cell from below; where this exceeds U + μ·k, no optimal level lies in the cell. The
+remaining cells are refined while this helps; the cheapest path through all values that remain is the optimum.
+
+No reference does this. It makes few levels cheap (2 to 16: most values are never looked at); for many levels nearly
+all cells remain, and it is the good first μ that saves the time: one or two passes over all values do.
+"""
+
+import numpy as np
+
+from ipaq_index.levels.coreset import coreset
+from ipaq_index.levels.dense import cheapest_dense, cost_table
+from ipaq_index.levels.path import Path, cheapest, path_cost, potentials
+from ipaq_index.levels.sums import Floats, Ranks, Sums, njit, sums_of
+
+DENSE = 192  # up to so many values, the table of all costs takes less than a few milliseconds
+CELLS = 4096
+CERTIFIED_INTERVALS = 8  # above, the certificate keeps too many cells to be worth its time
+ENOUGH = 4096  # nodes that need no further pruning
+ROUNDING = 1e-9  # of U; what bounds may be off by
+
+
+def exact_path(x: Floats, weights: Floats, k: int, kind: int) -> Path:
+    """Return the ranks of the nodes of a cheapest path of k intervals.
+
+    Parameters
+    ----------
+    x : (n,) float64
+        Sorted values.
+    weights : (n,) float64 or (0,)
+        Weights; empty for ones.
+    k : int
+        Intervals, fewer than the nodes.
+    kind : int
+        `ADV` or `MSE`.
+    """
+    if len(x) <= DENSE:
+        return cheapest_dense(cost_table(x, weights, kind), k)
+    return coarse_to_fine(sums_of(x, weights, block_for(len(x), CELLS), kind), k)
+
+
+def block_for(n: int, cells: int) -> int:
+    """Return how many values to keep a sum for, so that a cell has about four blocks."""
+    return max(1, n // (4 * cells))
+
+
+def coarse_to_fine(sums: Sums, k: int) -> Path:
+    """Return the ranks of a cheapest path of k intervals."""
+    ranks = coreset(sums, max(CELLS, 8 * k))
+    mu = 0.0
+    if k <= CERTIFIED_INTERVALS and len(ranks) <= sums.last:
+        ranks, mu = prune(sums, ranks, k)
+    elif len(ranks) <= sums.last:
+        _, mu = cheapest(sums.nodes(ranks), k, mu, sums.kind)
+        ranks = np.arange(sums.last + 1)
+    path, _ = cheapest(sums.nodes(ranks), k, mu, sums.kind)
+    return ranks[path]
+
+
+def prune(sums: Sums, ranks: Ranks, k: int) -> tuple[Ranks, float]:
+    """Return all ranks at which the levels of an optimal path may lie, and a good μ."""
+    mu = 0.0
+    low, high = ranks[:-1], ranks[1:]
+    left = sums.last + 1
+    while True:
+        nodes = sums.nodes(ranks)
+        path, mu = cheapest(nodes, k, mu, sums.kind)
+        upper = path_cost(nodes, path, sums.kind)
+        # The first and the last level are where they must be: cells of one rank each.
+        lower_ends, upper_ends = np.append(np.append(0, low), sums.last), np.append(np.append(0, high), sums.last)
+        bound = through_cells(sums.nodes(lower_ends), sums.nodes(upper_ends), mu, sums.kind)[1:-1]
+        kept = bound <= upper + mu * k + ROUNDING * (upper + mu * k)
+        low, high = low[kept], high[kept]
+        values = int((high - low).sum())
+        if values > left // 2:
+            return np.arange(sums.last + 1) if left > sums.last else ranks_within(low, high, sums.last), mu
+        if values <= ENOUGH:
+            return ranks_within(low, high, sums.last), mu
+        left = values
+        step = max(1, values // (CELLS * 2))
+        low, high = refined(low, high, step)
+        ranks = np.unique(np.concatenate([[0, sums.last], low, high]))
+
+
+def refined(low: Ranks, high: Ranks, step: int) -> tuple[Ranks, Ranks]:
+    """Cut cells into cells of at most ``step`` ranks."""
+    pieces = -(-(high - low) // step)
+    offset = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start = np.repeat(low, pieces) + offset * step
+    return start, np.minimum(start + step, np.repeat(high, pieces))
+
+
+def ranks_within(low: Ranks, high: Ranks, last: int) -> Ranks:
+    """Return the ranks from each ``low`` to its ``high``, both included, and the first and last of all."""
+    start, stop = refined(low, high, 1)
+    return np.unique(np.concatenate([[0, last], start, stop]))
+
+
+@njit(nogil=True, cache=True)
+def through_cells(lower_ends: Floats, upper_ends: Floats, mu: float, kind: int) -> Floats:
+    """Return a lower bound of cost + μ·intervals over all paths with a level in each cell."""
+    forward, _ = potentials(upper_ends, lower_ends, mu, kind)
+    backward, _ = potentials(mirrored(lower_ends), mirrored(upper_ends), mu, kind)
+    return forward + backward[::-1]
+
+
+@njit(nogil=True, cache=True)
+def mirrored(nodes: Floats) -> Floats:
+    """Return the nodes of the negated values, in ascending order."""
+    out = np.empty_like(nodes)
+    n = len(nodes)
+    for i in range(n):
+        out[n - 1 - i, 0] = -nodes[i, 0]
+        out[n - 1 - i, 1] = -nodes[i, 1]
+        out[n - 1 - i, 2] = nodes[i, 2]
+        out[n - 1 - i, 3] = -nodes[i, 3]
+    return out

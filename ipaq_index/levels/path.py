@@ -1,0 +1,188 @@
+"""Cheapest paths of k intervals through nodes whose interval costs are Monge.
+
+The cheapest cost D(k) is convex in k, so a path that minimises cost + μ·intervals is the cheapest of its length, and
+the right μ gives the right length (Aggarwal, Schieber and Tokuyama, 1994, "Finding a minimum-weight k-link path in
+graphs with the concave Monge property").
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from ipaq_index.levels.sums import Floats, interval_cost
+
+Path = npt.NDArray[np.int64]
+
+GUESSES = 24  # of μ by interpolation; by then the slope, which cannot fail, takes over
+
+
+@njit(nogil=True, cache=True)
+def potentials(left: Floats, right: Floats, mu: float, kind: int) -> tuple[Floats, Path]:
+    """Return F, the least cost + μ·intervals of a path from the first node to each, and each node's predecessor.
+
+    An interval from i to j costs that of ``left[i]`` to ``right[j]``; the two are the same array for plain paths.
+    By the Monge property a later predecessor, once better, stays better. So the candidates form a queue, each with the
+    first node for which it is the best (Wilber, 1988; Galil and Park, 1992). Where a new candidate takes over is found
+    by doubling steps from where the one before it did, on average two or three steps away.
+    """
+    n = len(right)
+    f = np.empty(n)
+    parent = np.empty(n, dtype=np.int64)
+    candidate = np.empty(n, dtype=np.int64)
+    since = np.empty(n, dtype=np.int64)
+    f[0], parent[0] = 0.0, -1
+    candidate[0], since[0] = 0, 1
+    head, tail = 0, 1
+    for j in range(1, n):
+        while head + 1 < tail and since[head + 1] <= j:
+            head += 1
+        i = candidate[head]
+        f[j] = f[i] + interval_cost(left, i, right, j, kind) + mu
+        parent[j] = i
+        if j == n - 1:
+            break
+        takeover = j + 1
+        while tail > head:
+            b = candidate[tail - 1]
+            low = max(since[tail - 1], j + 1)
+            if f[j] + interval_cost(left, j, right, low, kind) <= f[b] + interval_cost(left, b, right, low, kind):
+                takeover = low
+                tail -= 1
+                continue
+            step = 1
+            high = low
+            found = False
+            while high < n - 1 and not found:
+                high = min(low + step, n - 1)
+                found = f[j] + interval_cost(left, j, right, high, kind) < f[b] + interval_cost(
+                    left, b, right, high, kind
+                )
+                if not found:
+                    low = high
+                    step *= 2
+            if not found:
+                takeover = n
+                break
+            while high - low > 1:
+                middle = (low + high) // 2
+                if f[j] + interval_cost(left, j, right, middle, kind) < f[b] + interval_cost(
+                    left, b, right, middle, kind
+                ):
+                    high = middle
+                else:
+                    low = middle
+            takeover = high
+            break
+        if takeover < n:
+            candidate[tail], since[tail] = j, takeover
+            tail += 1
+    return f, parent
+
+
+@njit(nogil=True, cache=True)
+def follow(parent: Path) -> Path:
+    """Return the path to the last node that predecessors describe."""
+    count = 1
+    i = parent[len(parent) - 1]
+    while i >= 0:
+        count += 1
+        i = parent[i]
+    path = np.empty(count, dtype=np.int64)
+    i = len(parent) - 1
+    for position in range(count - 1, -1, -1):
+        path[position] = i
+        i = parent[i]
+    return path
+
+
+@njit(nogil=True, cache=True)
+def path_cost(nodes: Floats, path: Path, kind: int) -> float:
+    """Return the sum of a path's interval costs."""
+    total = 0.0
+    for p in range(len(path) - 1):
+        total += interval_cost(nodes, path[p], nodes, path[p + 1], kind)
+    return total
+
+
+@njit(nogil=True, cache=True)
+def splice(short: Path, long: Path, k: int) -> Path:
+    """Return a path of k intervals from two that are both optimal for the same μ.
+
+    Where an interval of the short path contains the interval of the long one that is ``len(long) - k`` places further
+    on, the start of the one joins the end of the other; by the Monge property this costs nothing.
+    """
+    ahead = len(long) - 1 - k
+    for t in range(len(short) - 1):
+        if long[t + ahead + 1] <= short[t + 1]:
+            return np.concatenate((short[: t + 1], long[t + ahead + 1 :]))
+    return short  # not reached: the last interval of the short path contains every end
+
+
+@njit(nogil=True, cache=True)
+def cheapest(nodes: Floats, k: int, mu: float, kind: int) -> tuple[Path, float]:
+    """Return the cheapest path of k intervals from the first node to the last, and a μ for which it is optimal.
+
+    Parameters
+    ----------
+    nodes : (n, 4) float64
+        See `ipaq_index.levels.sums`.
+    k : int
+        Intervals, from 1 to n - 1.
+    mu : float
+        A guess of μ; 0 for none.
+    kind : int
+        What intervals cost.
+
+    Notes
+    -----
+    First guesses follow D(k) ~ 1/k², that is μ ~ 1/k³. When they fail, μ is the slope between the two lengths around k
+    found so far: the path is then of a length between the two, or there is none better and the two are spliced. So the
+    search ends, with ties too.
+    """
+    n = len(nodes)
+    short = np.array([0, n - 1], dtype=np.int64)
+    if k <= 1:
+        return short, 0.0
+    if k >= n - 1:
+        return np.arange(n), 0.0
+    short_cost, long_cost = path_cost(nodes, short, kind), 0.0
+    long = np.empty(0, dtype=np.int64)  # the path through every node, until a better one is found or it is needed
+    shorter, longer = 1, n - 1
+    short_mu, long_mu = np.inf, 0.0
+    if not mu > 0.0:
+        mu = 2.0 * short_cost / float(k) ** 3
+    stalled = False
+    for attempt in range(10 * n):  # each attempt, or the one after it, narrows the lengths down, so it ends before
+        by_slope = stalled or attempt > GUESSES or not long_mu < mu < short_mu
+        if by_slope:
+            if len(long) == 0:
+                long = np.arange(n)
+                long_cost = path_cost(nodes, long, kind)
+            mu = (short_cost - long_cost) / (longer - shorter)
+        _, parent = potentials(nodes, nodes, mu, kind)
+        path = follow(parent)
+        count = len(path) - 1
+        if count == k:
+            return path, mu
+        stalled = not shorter < count < longer
+        if stalled and by_slope:
+            break
+        if count < k:
+            short_mu = min(short_mu, mu)
+            if not stalled:
+                short, short_cost, shorter = path, path_cost(nodes, path, kind), count
+        else:
+            long_mu = max(long_mu, mu)
+            if not stalled:
+                long, long_cost, longer = path, path_cost(nodes, path, kind), count
+        mu = next_mu(mu, count, k, shorter, short_mu, longer, long_mu)
+    return splice(short, long, k), mu
+
+
+@njit(nogil=True, cache=True)
+def next_mu(mu: float, count: int, k: int, shorter: int, short_mu: float, longer: int, long_mu: float) -> float:
+    """Return the next guess of μ: by interpolation of log μ in log k, else by μ ~ 1/k³."""
+    if np.isfinite(short_mu) and long_mu > 0.0:
+        share = np.log(longer / k) / np.log(longer / shorter)
+        return float(long_mu * (short_mu / long_mu) ** share)
+    return float(mu * (count / k) ** 3)

@@ -1,0 +1,198 @@
+"""The front door: which solver answers, and what it answers."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from ipaq_index.levels.approximate import grid_path, vmix_path
+from ipaq_index.levels.exact import exact_path
+from ipaq_index.levels.mdv import exact_mdv
+from ipaq_index.levels.sums import ADV, MSE, REASSOCIATE, Floats
+from ipaq_index.levels.values import Values, checked_count, checked_objective, prepare
+
+Method = Literal["exact", "vmix", "grid", "auto"]
+SMALL = 1 << 14  # values that "auto" solves exactly
+
+
+@dataclass(frozen=True)
+class LevelSet:
+    """A solved level set.
+
+    Attributes
+    ----------
+    levels : (at most s,) float64
+        Sorted and different. Fewer than asked for where the values are fewer.
+    cost : float
+        The true cost on all values, as `ipaq_index.levels.cost` defines it.
+    objective : str
+        "adv", "mdv" or "mse".
+    method : str
+        "exact", "vmix" or "grid": what "auto" chose, if that was asked for.
+    lower_bound : float
+        No level set of this size costs less (but for rounding). The cost itself where the method is exact.
+    """
+
+    levels: Floats
+    cost: float
+    objective: str
+    method: str
+    lower_bound: float
+
+    @property
+    def excess_bound(self) -> float:
+        """At most this share above the optimum: ``cost / lower_bound - 1``."""
+        if self.cost <= self.lower_bound:
+            return 0.0
+        return self.cost / self.lower_bound - 1 if self.lower_bound > 0 else float("inf")
+
+
+def solve(
+    w: npt.ArrayLike,
+    s: int,
+    objective: str = "adv",
+    weights: npt.ArrayLike | None = None,
+    method: str = "exact",
+    eps: float | None = None,
+    assume_sorted: bool = False,
+) -> LevelSet:
+    """Find the best ``s`` levels for values on the line.
+
+    Parameters
+    ----------
+    w : (m,) array_like
+        Values, m ≥ 1.
+    s : int
+        Levels, at least 1.
+    objective : {"adv", "asq", "mdv", "mse"}
+        What to minimise. "adv": the summed variance of stochastic rounding, weighted with ``weights`` ("asq": the
+        same without weights). "mdv": the largest variance of any value. "mse": the summed squared error of rounding to
+        nearest. The levels of the first three start at the least value and end at the largest, so that rounding can be
+        unbiased.
+    weights : (m,) array_like, optional
+        Weights, at least 0; ones by default. For "adv", ``E[x_i²]`` over the queries x.
+    method : {"exact", "vmix", "grid", "auto"}
+        "vmix": the exact solver on a coreset that follows the tails, within 0.5 % in practice. "grid": the same on a
+        uniform grid. "auto": exact for few values, "vmix" for many; for "mdv" the (1 + eps) solver, as "grid" is.
+    eps : float, optional
+        Proven share that the cost may exceed the optimum by. With it, "exact" counts as "auto".
+        By default 0.01 for approximate "mdv"; for the others what `LevelSet.excess_bound` says.
+    assume_sorted : bool
+        Whether ``w`` is ascending, which saves sorting it. It is checked.
+
+    Returns
+    -------
+    LevelSet
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what is said above, NaN, infinite or negative weights included, or if one level is asked
+        for where stochastic rounding needs two.
+
+    References
+    ----------
+    White and Singal, Inner Product Aware Quantization, arXiv:2606.00289.
+    """
+    kind = checked_objective(objective)
+    count = checked_count(s)
+    if method not in get_args(Method):
+        raise ValueError(f"method: expected one of {', '.join(get_args(Method))}, got {method!r}")
+    if kind == "asq" and weights is not None:
+        raise ValueError("weights: expected None for objective 'asq' ('adv' takes weights)")
+    if eps is not None and not 0 < eps < np.inf:
+        raise ValueError(f"eps: expected a positive number, got {eps!r}")
+    if eps is not None and method == "exact":
+        method = "auto"
+    if kind == "mdv" and method == "vmix":
+        raise ValueError("method: expected 'exact', 'grid' or 'auto' for objective 'mdv', got 'vmix'")
+    values = prepare(w, weights, kind, assume_sorted)
+    return solve_prepared(values, count, "adv" if kind == "asq" else kind, method, eps)
+
+
+def solve_prepared(values: Values, s: int, objective: str, method: str, eps: float | None) -> LevelSet:
+    """Solve for checked, sorted and merged values."""
+    x, weights = values.x, values.weights
+    if s == 1 and objective != "mse" and len(x) > 1:
+        raise ValueError(f"s: expected at least 2 levels for objective {objective!r}, as the values differ, got 1")
+    if len(x) <= s:
+        return LevelSet(values.levels(x), 0.0, objective, "exact", 0.0)
+    if objective == "mdv":
+        levels = exact_mdv(x, weights, s)
+        cost = values.cost(sorted_cost(x, weights, levels, "mdv"))
+        return LevelSet(values.levels(levels), cost, objective, "exact", cost)
+    kind, k = (ADV, s - 1) if objective == "adv" else (MSE, s)
+    if method == "auto":
+        method = "exact" if len(x) <= SMALL else "vmix"
+    if method == "exact":
+        found, cost, bound = finish(values, exact_path(x, weights, k, kind), kind, None)
+    else:
+        cells = 0
+        while True:
+            path, lower = (vmix_path if method == "vmix" else grid_path)(x, weights, k, kind, cells)
+            found, cost, bound = finish(values, path, kind, lower)
+            if eps is None or cost <= (1 + eps) * bound:
+                break
+            # The bound tightens in proportion to the number of cells.
+            cells = 4 * max(cells, 16 * s, 512)
+            if cells > len(x) // 4:
+                method = "exact"
+                found, cost, bound = finish(values, exact_path(x, weights, k, kind), kind, None)
+                break
+    return LevelSet(found, cost, objective, method, bound)
+
+
+def finish(values: Values, path: npt.NDArray[np.int64], kind: int, lower: float | None) -> tuple[Floats, float, float]:
+    """Return levels, true cost and lower bound, in the caller's units; without a bound, the cost is the bound."""
+    x, weights = values.x, values.weights
+    levels = np.unique(x[path]) if kind == ADV else np.unique(run_means(x, weights, path))
+    cost = values.cost(sorted_cost(x, weights, levels, "adv" if kind == ADV else "mse"))
+    return values.levels(levels), cost, cost if lower is None else min(cost, values.cost(lower))
+
+
+def sorted_cost(x: Floats, weights: Floats, levels: Floats, objective: str) -> float:
+    """Return the cost of sorted levels for sorted values, each interval in one run over its values."""
+    if objective == "mse":
+        cuts = np.concatenate([[0], np.searchsorted(x, levels[:-1] / 2 + levels[1:] / 2), [len(x)]])
+        return float(run_costs(x, weights, cuts, levels, levels, True).sum())
+    if len(levels) == 1:
+        return 0.0
+    cuts = np.searchsorted(x, levels)
+    each = run_costs(x, weights, cuts, levels[:-1], levels[1:], objective == "adv")
+    return float(each.sum() if objective == "adv" else each.max())
+
+
+@njit(nogil=True, cache=True, fastmath=REASSOCIATE)
+def run_costs(
+    x: Floats, weights: Floats, cuts: npt.NDArray[np.int64], below: Floats, above: Floats, summed: bool
+) -> Floats:
+    """Return Σ or max of λ |above - w| |w - below| over each run of values between two cuts."""
+    out = np.zeros(len(cuts) - 1)
+    for r in range(len(out)):
+        total, most = 0.0, 0.0
+        a, b = below[r], above[r]
+        for i in range(cuts[r], cuts[r + 1]):
+            cost = abs((b - x[i]) * (x[i] - a))
+            if len(weights):
+                cost *= weights[i]
+            total += cost
+            most = max(most, cost)
+        out[r] = total if summed else most
+    return out
+
+
+@njit(nogil=True, cache=True, fastmath=REASSOCIATE)
+def run_means(x: Floats, weights: Floats, cuts: npt.NDArray[np.int64]) -> Floats:
+    """Return the weighted mean of each run of values between two cuts; runs are not empty."""
+    out = np.empty(len(cuts) - 1)
+    for r in range(len(out)):
+        start = x[cuts[r]]
+        total, first = 0.0, 0.0
+        for i in range(cuts[r], cuts[r + 1]):
+            weight = weights[i] if len(weights) else 1.0
+            total += weight
+            first += weight * (x[i] - start)
+        out[r] = start + first / total
+    return out
