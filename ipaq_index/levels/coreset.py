@@ -2,13 +2,16 @@
 
 An interval of width h in which values have density ρ costs about ``ρ h³ / 6``, so the cube root of its cost is additive
 where the density is smooth, and cells with equal shares of it cost the same. That is what VMIX looks for (the least
-largest cost), from one pass over the values and without bisection. A cell that is heavy by itself, as in the tails, is
-given all its values as boundaries.
+largest cost), from one pass over the values and without bisection. Blocks that are heavy by themselves, as in the
+tails, are looked at value by value: a gap h, of density 1/h, has the share ``(h² / 6)^(1/3)``.
 """
 
 import numpy as np
+from numba import njit
 
-from ipaq_index.levels.sums import ADV, Floats, Ranks, Sums, interval_cost, njit
+from ipaq_index.levels.sums import ADV, Floats, Ranks, Sums, interval_cost
+
+PER_CELL = 8  # what `denser` cuts a cell into
 
 
 def coreset(sums: Sums, cells: int) -> Ranks:
@@ -19,26 +22,40 @@ def coreset(sums: Sums, cells: int) -> Ranks:
     sums : Sums
         The values; their block should be short against ``n / cells``.
     cells : int
-        How many cells to aim at; a few more where the values are heavy-tailed.
+        How many cells to aim at.
     """
     n = len(sums.x)
     if sums.last <= 2 * cells:
         return np.arange(sums.last + 1)
-    edges = np.arange(0, n, sums.block)
-    if edges[-1] != n - 1:
-        edges = np.append(edges, n - 1)
-    shares = np.cbrt(neighbour_costs(sums_as(sums, ADV).nodes(edges)))
+    edges = np.append(np.arange(0, n - 1, sums.block), n - 1)
+    starts, shares = cost_shares(sums.x, sums.weights, edges, sums_as(sums, ADV).nodes(edges), cells)
     if not shares.any():
         return np.unique(np.linspace(0, sums.last, cells + 1).astype(np.int64))
-    light = np.minimum(shares, shares.sum() / cells)
-    # Twice, as what the heavy cells lose makes the others' share smaller.
-    light = np.minimum(light, light.sum() / cells)
-    size = light.sum() / cells
-    heavy = np.flatnonzero(shares >= size)
-    position = np.concatenate([[0.0], np.cumsum(light)])
-    chosen = edges[np.searchsorted(position, np.arange(1, cells) * size)]
-    inside = (edges[heavy][:, None] + np.arange(sums.block + 1)).ravel()
-    return np.unique(np.concatenate([[0, sums.last], chosen, inside[inside <= sums.last]]))
+    size = cell_size(shares, cells)
+    position = np.cumsum(np.minimum(shares, size))
+    cuts = np.searchsorted(position, np.arange(1, cells) * (position[-1] / cells)) + 1
+    # Both sides of a gap between clusters: a level on either may save all that crossing the gap costs.
+    gaps = np.flatnonzero(shares >= size)
+    chosen = np.append(starts, n - 1)[np.concatenate([cuts, gaps, gaps + 1])]
+    # Values of much weight, such as the zeros of sparse data, want a level of their own.
+    weighty = np.flatnonzero(sums.weights > sums.weights.sum() / cells)
+    return np.unique(np.concatenate([[0, sums.last], chosen, weighty, weighty + 1]).clip(0, sums.last))
+
+
+def denser(ranks: Ranks, path: Ranks) -> Ranks:
+    """Return ranks with more of them on both sides of those that a path goes through.
+
+    Parameters
+    ----------
+    ranks : (n,) int64
+        Sorted ranks.
+    path : (k + 1,) int64
+        Indices into ``ranks``.
+    """
+    around = np.concatenate([path[:-1], path[1:] - 1])
+    low, high = ranks[around], ranks[around + 1]
+    between = low[:, None] + (high - low)[:, None] * np.arange(1, PER_CELL) // PER_CELL
+    return np.unique(np.concatenate([ranks, between.ravel()]))
 
 
 def sums_as(sums: Sums, kind: int) -> Sums:
@@ -47,9 +64,38 @@ def sums_as(sums: Sums, kind: int) -> Sums:
 
 
 @njit(nogil=True, cache=True)
-def neighbour_costs(nodes: Floats) -> Floats:
-    """Return the ADV cost of each interval between neighbouring nodes."""
-    out = np.empty(len(nodes) - 1)
-    for i in range(len(out)):
-        out[i] = interval_cost(nodes, i, nodes, i + 1, ADV)
-    return out
+def cost_shares(x: Floats, weights: Floats, edges: Ranks, nodes: Floats, cells: int) -> tuple[Ranks, Floats]:
+    """Return where blocks, or values of heavy blocks, start, and cube roots of what they cost."""
+    blocks = len(edges) - 1
+    shares = np.empty(blocks)
+    for b in range(blocks):
+        shares[b] = interval_cost(nodes, b, nodes, b + 1, ADV) ** (1 / 3)
+    heavy = cell_size(shares, cells) / 2
+    size = 0
+    for b in range(blocks):
+        size += edges[b + 1] - edges[b] if shares[b] > heavy else 1
+    starts, out = np.empty(size, dtype=np.int64), np.empty(size)
+    at = 0
+    for b in range(blocks):
+        if shares[b] <= heavy:
+            starts[at], out[at] = edges[b], shares[b]
+            at += 1
+            continue
+        for rank in range(edges[b], edges[b + 1]):
+            weight = (weights[rank] + weights[rank + 1]) / 2 if len(weights) else 1.0
+            gap = x[rank + 1] - x[rank]
+            starts[at], out[at] = rank, (weight * gap * gap / 6) ** (1 / 3)
+            at += 1
+    return starts, out
+
+
+@njit(nogil=True, cache=True)
+def cell_size(shares: Floats, cells: int) -> float:
+    """Return the share of a cell when shares above it count as one cell: a gap between clusters cannot be cut."""
+    size = shares.sum() / cells
+    for _ in range(30):  # one large gap of any size takes some five rounds
+        smaller = np.minimum(shares, size).sum() / cells
+        if smaller > 0.9 * size:
+            return float(smaller)
+        size = smaller
+    return float(size)

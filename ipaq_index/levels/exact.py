@@ -44,8 +44,8 @@ def exact_path(x: Floats, weights: Floats, k: int, kind: int) -> Path:
 
 
 def block_for(n: int, cells: int) -> int:
-    """Return how many values to keep a sum for, so that a cell has about four blocks."""
-    return max(1, n // (4 * cells))
+    """Return how many values to keep a sum for, so that a cell has some four blocks, and walks are short."""
+    return max(1, min(128, n // (4 * cells)))
 
 
 def coarse_to_fine(sums: Sums, k: int) -> Path:

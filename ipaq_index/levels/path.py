@@ -12,24 +12,25 @@ from numba import njit
 from ipaq_index.levels.sums import Floats, interval_cost
 
 Path = npt.NDArray[np.int64]
+Parents = npt.NDArray[np.int32]
 
+PATIENCE = 8  # steps after which it is asked whether the search for a takeover can succeed at all
 GUESSES = 24  # of μ by interpolation; by then the slope, which cannot fail, takes over
 
 
 @njit(nogil=True, cache=True)
-def potentials(left: Floats, right: Floats, mu: float, kind: int) -> tuple[Floats, Path]:
+def potentials(left: Floats, right: Floats, mu: float, kind: int) -> tuple[Floats, Parents]:
     """Return F, the least cost + μ·intervals of a path from the first node to each, and each node's predecessor.
 
     An interval from i to j costs that of ``left[i]`` to ``right[j]``; the two are the same array for plain paths.
     By the Monge property a later predecessor, once better, stays better. So the candidates form a queue, each with the
-    first node for which it is the best (Wilber, 1988; Galil and Park, 1992). Where a new candidate takes over is found
-    by doubling steps from where the one before it did, on average two or three steps away.
+    first node for which it is the best (Wilber, 1988; Galil and Park, 1992).
     """
     n = len(right)
     f = np.empty(n)
-    parent = np.empty(n, dtype=np.int64)
-    candidate = np.empty(n, dtype=np.int64)
-    since = np.empty(n, dtype=np.int64)
+    parent = np.empty(n, dtype=np.int32)
+    candidate = np.empty(n, dtype=np.int32)
+    since = np.empty(n, dtype=np.int32)
     f[0], parent[0] = 0.0, -1
     candidate[0], since[0] = 0, 1
     head, tail = 0, 1
@@ -41,38 +42,18 @@ def potentials(left: Floats, right: Floats, mu: float, kind: int) -> tuple[Float
         parent[j] = i
         if j == n - 1:
             break
-        takeover = j + 1
+        takeover = n
         while tail > head:
-            b = candidate[tail - 1]
             low = max(since[tail - 1], j + 1)
-            if f[j] + interval_cost(left, j, right, low, kind) <= f[b] + interval_cost(left, b, right, low, kind):
-                takeover = low
-                tail -= 1
-                continue
-            step = 1
-            high = low
-            found = False
-            while high < n - 1 and not found:
-                high = min(low + step, n - 1)
-                found = f[j] + interval_cost(left, j, right, high, kind) < f[b] + interval_cost(
-                    left, b, right, high, kind
-                )
-                if not found:
-                    low = high
-                    step *= 2
-            if not found:
-                takeover = n
+            if not better(left, right, f, j, candidate[tail - 1], low, kind):
                 break
-            while high - low > 1:
-                middle = (low + high) // 2
-                if f[j] + interval_cost(left, j, right, middle, kind) < f[b] + interval_cost(
-                    left, b, right, middle, kind
-                ):
-                    high = middle
-                else:
-                    low = middle
-            takeover = high
-            break
+            takeover = low
+            tail -= 1
+        if tail > head:
+            low = max(since[tail - 1], j + 1)
+            takeover = first_better(left, right, f, j, candidate[tail - 1], low, takeover, kind)
+        else:
+            takeover = j + 1
         if takeover < n:
             candidate[tail], since[tail] = j, takeover
             tail += 1
@@ -80,7 +61,49 @@ def potentials(left: Floats, right: Floats, mu: float, kind: int) -> tuple[Float
 
 
 @njit(nogil=True, cache=True)
-def follow(parent: Path) -> Path:
+def better(left: Floats, right: Floats, f: Floats, new: int, old: int, t: int, kind: int) -> bool:
+    """Return whether node t is reached from ``new`` at no more cost than from ``old``."""
+    return bool(f[new] + interval_cost(left, new, right, t, kind) <= f[old] + interval_cost(left, old, right, t, kind))
+
+
+@njit(nogil=True, cache=True)
+def first_better(left: Floats, right: Floats, f: Floats, new: int, old: int, low: int, high: int, kind: int) -> int:
+    """Return the first node, above ``low`` where it is not and at most ``high``, for which ``new`` is the better.
+
+    ``high`` may be the number of nodes: there may be none. Else ``new`` is the better one there. The search goes in
+    doubling steps, as the answer is mostly near: to the last takeover if there is none, from the candidate just
+    beaten otherwise.
+    """
+    n = len(right)
+    step = 1
+    if high < n:
+        while high - step > low and better(left, right, f, new, old, high - step, kind):
+            high -= step
+            step *= 2
+        low = max(low, high - step)
+    else:
+        while low + step < n and not better(left, right, f, new, old, low + step, kind):
+            low += step
+            step *= 2
+            if step == PATIENCE and not better(left, right, f, new, old, n - 1, kind):
+                return n
+        if low + step < n:
+            high = low + step
+        elif better(left, right, f, new, old, n - 1, kind):
+            high = n - 1
+        else:
+            return n
+    while high - low > 1:
+        middle = (low + high) // 2
+        if better(left, right, f, new, old, middle, kind):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@njit(nogil=True, cache=True)
+def follow(parent: Parents) -> Path:
     """Return the path to the last node that predecessors describe."""
     count = 1
     i = parent[len(parent) - 1]
