@@ -1,5 +1,6 @@
 """The index: the only place where vectors, codes and the scan meet."""
 
-from ipaq_index.index.flat import Index
+from ipaq_index.index.factory import index_factory
+from ipaq_index.index.index import Index
 
-__all__ = ["Index"]
+__all__ = ["Index", "index_factory"]

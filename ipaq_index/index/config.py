@@ -8,10 +8,12 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from ipaq_index.index.refine import REFINES, Refine
 from ipaq_index.index.validation import as_count
 
 Metric = Literal["ip", "cosine", "l2"]
 METRICS = get_args(Metric)
+SCALE_BYTES = 2
 NORM_BYTES = 4  # metric "l2" keeps -|x|²/2 beside the codes, in float32
 
 
@@ -32,6 +34,8 @@ class IndexConfig:
     encoding: str = "auto"
     states: int = 256
     r: float = 0.5
+    nlist: int | Literal["auto"] | None = None
+    refine: Refine | None = None
     seed: int = 0
     threads: int | None = None
 
@@ -40,6 +44,12 @@ class IndexConfig:
         object.__setattr__(self, "seed", as_count(self.seed, "seed", least=0))
         if self.metric not in METRICS:
             raise ValueError(f"metric: expected one of {', '.join(METRICS)}, got {self.metric!r}")
+        if self.nlist is not None and self.nlist != "auto":
+            if isinstance(self.nlist, str):
+                raise ValueError(f"nlist: expected a number of lists, 'auto' or None, got {self.nlist!r}")
+            object.__setattr__(self, "nlist", as_count(self.nlist, "nlist"))
+        if self.refine is not None and self.refine not in REFINES:
+            raise ValueError(f"refine: expected None or one of {', '.join(REFINES)}, got {self.refine!r}")
         if self.bits is not None and self.bytes_per_vector is not None:
             raise ValueError("bits, bytes_per_vector: expected one of the two, got both")
         if self.bytes_per_vector is not None:
@@ -49,8 +59,14 @@ class IndexConfig:
         if self.threads is not None:
             object.__setattr__(self, "threads", as_count(self.threads, "threads"))
 
-    def code_bytes(self, side_bytes: int) -> int:
-        """Bytes of codes a vector may take when ``side_bytes`` (scale, norm) stand beside them.
+    @property
+    def side_bytes(self) -> int:
+        """Bytes beside a vector's codes: scale, norm and finer vector."""
+        fine = {None: 0, "fp16": 2, "sq8": 1}[self.refine] * self.dim
+        return SCALE_BYTES + (NORM_BYTES if self.metric == "l2" else 0) + fine
+
+    def code_bytes(self) -> int:
+        """Bytes of codes a vector may take.
 
         Raises
         ------
@@ -59,11 +75,12 @@ class IndexConfig:
         """
         if self.bytes_per_vector is None:
             return math.ceil(cast(float, self.bits) * self.dim / 8)
+        side_bytes = self.side_bytes
         least, most = side_bytes + 1, side_bytes + self.dim
         if not least <= self.bytes_per_vector <= most:
             raise ValueError(
                 f"bytes_per_vector: expected {least} to {most} at dim={self.dim} and metric={self.metric!r} "
-                f"({side_bytes} of them for scale and norm), got {self.bytes_per_vector}"
+                f"({side_bytes} of them for scale, norm and refinement), got {self.bytes_per_vector}"
             )
         return self.bytes_per_vector - side_bytes
 

@@ -1,108 +1,122 @@
 """The growing arrays of packed codes: the place where encoded vectors become rows that a scan can read."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.index.refine import FineCodec
+from ipaq_index.index.runs import Ids
 from ipaq_index.quantizer import Codes
 from ipaq_index.scan import BLOCK, CodeBook, PackedCodes
 
+MOVE_ROWS = 65_536  # rows moved at a time
 
+
+@dataclass(frozen=True)
 class CodeRows:
-    """Packed codes with room to grow.
+    """All there is of each row but its id. Rows that are not in use may be written; others stay as they are.
 
-    Rows at and beyond ``count`` are spare room. Appending writes only there, or into new arrays, and then publishes a
-    new `PackedCodes`; a search that holds the old one goes on undisturbed, so readers need no lock.
-
-    Parameters
+    Attributes
     ----------
     codebook : CodeBook
         Level sets, as the scan wants them.
-    side_dtype : dtype
-        uint8 or uint16: the scale and start state of one row.
-    with_bias : bool
-        Whether a float32 is kept and added to each row's score.
+    codec : FineCodec or None
+        How finer vectors are kept for rescoring.
+    blocks : (nb, pairs, 32) uint8
+        Packed codes.
+    side : (32 nb,) uint8 or uint16
+        Scale and start state.
+    bias : (32 nb,) float32 or None
+        Added to each row's score.
+    fine : (32 nb, dim) or None
+        Finer vectors.
     """
 
-    def __init__(self, codebook: CodeBook, side_dtype: npt.DTypeLike, with_bias: bool) -> None:
-        self._codebook, self._layout = codebook, codebook.layout
-        self._blocks = np.zeros((0, codebook.layout.pairs, BLOCK), dtype=np.uint8)
-        self._side = np.zeros(0, dtype=side_dtype)
-        self._bias = np.zeros(0, dtype=np.float32) if with_bias else None
-        self._pending = 0
-        self._publish(0)
+    codebook: CodeBook
+    codec: FineCodec | None
+    blocks: npt.NDArray[np.uint8]
+    side: np.ndarray
+    bias: npt.NDArray[np.float32] | None
+    fine: np.ndarray | None
 
-    def _publish(self, count: int) -> None:
-        self.packed = PackedCodes(self._codebook, self._blocks, self._side, self._bias, count)
+    @classmethod
+    def empty(cls, codebook: CodeBook, codec: FineCodec | None, side: npt.DTypeLike, biased: bool) -> "CodeRows":
+        """Return arrays without rows."""
+        return cls(
+            codebook,
+            codec,
+            np.zeros((0, codebook.layout.pairs, BLOCK), dtype=np.uint8),
+            np.zeros(0, dtype=side),
+            np.zeros(0, dtype=np.float32) if biased else None,
+            None if codec is None else np.zeros((0, codec.dim), dtype=codec.dtype),
+        )
 
-    def __len__(self) -> int:
-        return self.packed.count
+    def packed(self, count: int) -> PackedCodes:
+        """Return the first ``count`` rows for a scan."""
+        return PackedCodes(self.codebook, self.blocks, self.side, self.bias, count)
 
-    def write(self, codes: Codes, bias: npt.NDArray[np.float32] | None) -> None:
-        """Put rows behind the published and the pending ones; `commit` makes them visible, `rollback` forgets them."""
-        first = len(self) + self._pending
-        last = first + len(codes.side)
-        self._reserve(last)
-        self._layout.pack(codes.symbols, self._blocks, first)
-        self._side[first:last] = codes.side
-        if self._bias is not None:
-            self._bias[first:last] = bias
-        self._pending += len(codes.side)
+    def grown(self, blocks: int) -> "CodeRows":
+        """Return arrays ``blocks`` long, in memory that can be written (what is mapped from a file cannot)."""
+        if blocks == len(self.blocks) and all(array.flags.writeable for array in self.arrays().values()):
+            return self
+        return replace(self, **{name: _grown(a, blocks * _rows_a_place(name)) for name, a in self.arrays().items()})
 
-    def commit(self) -> None:
-        """Make all pending rows visible at once."""
-        self._publish(len(self) + self._pending)
-        self._pending = 0
+    def copied(self) -> "CodeRows":
+        """Return copies of the arrays."""
+        return replace(self, **{name: array.copy() for name, array in self.arrays().items()})
 
-    def rollback(self) -> None:
-        """Forget the pending rows; the room they took is used again."""
-        self._pending = 0
+    def write(self, rows: Ids, codes: Codes, bias: npt.NDArray[np.float32] | None, fine: np.ndarray | None) -> None:
+        """Fill rows that are not in use, in any order."""
+        packed = np.zeros((-(-len(rows) // BLOCK), *self.blocks.shape[1:]), dtype=np.uint8)
+        self.codebook.layout.pack(codes.symbols, packed, 0)
+        here = np.arange(len(rows))
+        self.blocks[rows // BLOCK, :, rows % BLOCK] = packed[here // BLOCK, :, here % BLOCK]
+        self.side[rows] = codes.side
+        if self.bias is not None:
+            self.bias[rows] = bias
+        if self.fine is not None:
+            self.fine[rows] = fine
 
-    def reserve(self, extra: int) -> None:
-        """Make room for ``extra`` rows behind the published ones, so that the arrays grow once for many writes."""
-        self._reserve(len(self) + extra)
+    def copy_to(self, other: "CodeRows", old: Ids, new: Ids) -> None:
+        """Copy rows ``old`` to rows ``new`` of other arrays, or of these."""
+        for first in range(0, len(old), MOVE_ROWS):
+            a, b = old[first : first + MOVE_ROWS], new[first : first + MOVE_ROWS]
+            other.blocks[b // BLOCK, :, b % BLOCK] = self.blocks[a // BLOCK, :, a % BLOCK]
+            theirs = other.arrays()
+            for name, array in self.arrays().items():
+                if name != "blocks":
+                    theirs[name][b] = array[a]
 
-    def _reserve(self, rows: int) -> None:
-        have = len(self._blocks) * BLOCK
-        if rows <= have and self._blocks.flags.writeable:  # arrays mapped from a file are read-only
-            return
-        # 1.25x: appends one at a time cost O(1) each on average, and spare room stays below a quarter of the codes.
-        blocks = -(-max(rows, have + have // 4) // BLOCK)
-        self._blocks = _grown(self._blocks, blocks)
-        self._side = _grown(self._side, blocks * BLOCK)
-        if self._bias is not None:
-            self._bias = _grown(self._bias, blocks * BLOCK)
+    def codes(self, rows: Ids) -> Codes:
+        """Return the unpacked codes of rows."""
+        return Codes(self.codebook.layout.unpack(self.blocks, rows), self.side[rows])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the published rows without the spare room, by section name."""
-        count = len(self)
-        sections = {"blocks": self._blocks[: -(-count // BLOCK)], "side": self._side[:count]}
-        return sections if self._bias is None else sections | {"bias": self._bias[:count]}
+        """Return the arrays by name."""
+        found = {"blocks": self.blocks, "side": self.side, "bias": self.bias, "fine": self.fine}
+        return {name: array for name, array in found.items() if array is not None}
 
-    def restore(self, sections: dict[str, np.ndarray], count: int) -> None:
-        """Take over what `arrays` gave.
+    def restored(self, sections: dict[str, np.ndarray], blocks: int) -> "CodeRows":
+        """Return these, empty, rows with other arrays in their place.
 
         Raises
         ------
         ValueError
-            If a section's shape or dtype does not fit ``count`` rows of this layout.
+            If a section's shape or dtype does not fit.
         """
-        blocks = -(-count // BLOCK)
-        expected = {
-            "blocks": ((blocks, self._layout.pairs, BLOCK), np.dtype(np.uint8)),
-            "side": ((count,), self._side.dtype),
-        }
-        if self._bias is not None:
-            expected["bias"] = ((count,), np.dtype(np.float32))
-        for name, (shape, dtype) in expected.items():
+        own = self.arrays()
+        for name, array in own.items():
+            shape = (blocks * _rows_a_place(name), *array.shape[1:])
             found = sections.get(name)
-            if found is None or found.shape != shape or found.dtype != dtype:
+            if found is None or found.shape != shape or found.dtype != array.dtype:
                 came = "nothing" if found is None else f"{found.dtype} {found.shape}"
-                raise ValueError(f"section {name!r}: expected {dtype} {shape}, got {came}")
-        self._blocks = sections["blocks"]
-        self._side = _grown(sections["side"], blocks * BLOCK)
-        if self._bias is not None:
-            self._bias = _grown(sections["bias"], blocks * BLOCK)
-        self._publish(count)
+                raise ValueError(f"section {name!r}: expected {array.dtype} {shape}, got {came}")
+        return replace(self, **{name: sections[name] for name in own})
+
+
+def _rows_a_place(name: str) -> int:
+    return 1 if name == "blocks" else BLOCK
 
 
 def _grown(array: np.ndarray, length: int) -> np.ndarray:

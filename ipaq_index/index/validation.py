@@ -1,7 +1,7 @@
 """What a caller may pass: one place where arrays, ids and counts are checked before anything changes."""
 
 from collections.abc import Iterator
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,23 @@ def as_count(value: Any, name: str, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
     return int(value)
+
+
+def as_real(value: Any, name: str) -> float:
+    """Check that ``value`` is a real number, not NaN.
+
+    Raises
+    ------
+    TypeError
+        If it is not a number.
+    ValueError
+        If it is NaN.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name}: expected a number, got {value!r} ({type(value).__name__})")
+    if value != value:
+        raise ValueError(f"{name}: expected a number, got nan")
+    return float(value)
 
 
 def listed(values: np.ndarray, most: int = 10) -> str:

@@ -1,0 +1,253 @@
+"""The coarse quantizer of a partitioned index: centroids, which list a vector belongs to, which lists a query probes."""
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from ipaq_index.quantizer.product import product
+
+AUTO_LEAST = 20_000  # vectors below which nlist="auto" makes a flat index: one list is scanned faster than lists chosen
+POINTS = 64  # training vectors a centroid
+ROUNDS = 10  # of k-means
+GRAPH_LISTS = 16_384  # centroids from which a graph (HNSW) finds the nearest ones faster than looking at all
+GRAPH_LINKS = 32
+ASSIGN_ROWS = 1_024  # vectors compared with all centroids at a time
+
+Vectors = npt.NDArray[np.float32]
+Lists = npt.NDArray[np.int64]
+
+
+class Probes(NamedTuple):
+    """Which lists queries probe.
+
+    Attributes
+    ----------
+    lists : (nq, nprobe) int64
+        Best first.
+    offsets : (nq, nprobe) float32
+        ``<q, centroid>``.
+    """
+
+    lists: Lists
+    offsets: Vectors
+
+
+class Partition:
+    """Centroids, found by plain k-means whatever the metric.
+
+    Lists are probed in the order of ``<q, c> |rms| / |c|`` for inner products and cosines, with rms the root mean square
+    length of the list's training vectors: what a vector of that list would score if it lay in its centroid's direction.
+    At equal shares of vectors scanned this finds what spherical k-means does or more (recall of the true 10 in 2 % of
+    GloVe 0.85 : 0.84, unnormalised GloVe 0.64 : 0.48, heavy-tailed vectors 0.98 : 0.55), and residuals are smaller. For
+    L2 the order is that of the distances.
+
+    Parameters
+    ----------
+    centroids : (nlist, d) float32
+    weights, shifts : (nlist,) float32
+        Lists rank by ``weights * <q, centroid> + shifts``.
+    """
+
+    def __init__(self, centroids: Vectors, weights: Vectors, shifts: Vectors) -> None:
+        self.centroids, self.weights, self.shifts = centroids, weights, shifts
+        self.nlist = len(centroids)
+        self._columns = np.ascontiguousarray(centroids.T)
+        self._halves = (-0.5 * np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64)).astype(np.float32)
+        self._near = self._best = None
+        if self.nlist >= GRAPH_LISTS:
+            self._near = _graph(centroids)
+            self._best = _graph(self._lifted())
+
+    @classmethod
+    def fit(cls, x: Vectors, nlist: int, l2: bool, seed: int, threads: int) -> "Partition":
+        """Run k-means on a sample (FAISS; `POINTS` vectors a centroid are enough).
+
+        Parameters
+        ----------
+        x : (m, d) float32
+            At least ``nlist`` vectors.
+        nlist : int
+            Number of lists.
+        l2 : bool
+            Whether lists rank by distance rather than by inner product.
+        seed, threads : int
+            As everywhere.
+        """
+        import faiss
+
+        means = faiss.Kmeans(
+            x.shape[1],
+            nlist,
+            niter=ROUNDS,
+            seed=seed % (1 << 31),
+            min_points_per_centroid=1,
+            max_points_per_centroid=max(POINTS, -(-len(x) // nlist)),
+        )
+        with _faiss_threads(threads):
+            means.train(np.ascontiguousarray(x))
+        centroids = np.ascontiguousarray(means.centroids, dtype=np.float32)
+        squares = np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64)
+        if l2:
+            return cls(centroids, np.ones(nlist, dtype=np.float32), (-0.5 * squares).astype(np.float32))
+        fitted = cls(centroids, np.ones(nlist, dtype=np.float32), np.zeros(nlist, dtype=np.float32))
+        labels = fitted.assign(x, threads)
+        counts = np.bincount(labels, minlength=nlist)
+        energies = np.bincount(labels, np.einsum("ij,ij->i", x, x, dtype=np.float64), minlength=nlist)
+        mean_squares = np.where(counts > 0, energies / np.maximum(counts, 1), squares)
+        weights = np.sqrt(np.divide(mean_squares, squares, out=np.ones(nlist), where=squares > 0))
+        return cls(centroids, weights.astype(np.float32), fitted.shifts)
+
+    def assign(self, x: Vectors, threads: int) -> Lists:
+        """Return the list of each vector: that of the nearest centroid."""
+        if self._near is not None:
+            with _faiss_threads(threads):
+                return self._near.search(x, 1)[1][:, 0]
+
+        def nearest(first: int) -> Lists:
+            scores = product(x[first : first + ASSIGN_ROWS], self._columns)
+            scores += self._halves
+            return scores.argmax(1)
+
+        with ThreadPoolExecutor(threads) as pool:
+            return np.concatenate(list(pool.map(nearest, range(0, len(x), ASSIGN_ROWS))))
+
+    def probe(self, q: Vectors, nprobe: int, among: npt.NDArray[np.bool_] | None = None) -> Probes:
+        """Return the ``nprobe`` best lists for each query.
+
+        Parameters
+        ----------
+        q : (nq, d) float32
+            Queries.
+        nprobe : int
+            At most `nlist`, and at most the number of lists in ``among``.
+        among : (nlist,) bool, optional
+            Lists to choose from.
+        """
+        if self._best is not None and among is None and nprobe <= self.nlist // 64:
+            lifted = np.hstack([q, np.zeros((len(q), 1), dtype=np.float32)])
+            lists = self._best.search(lifted, nprobe, params=_effort(2 * nprobe))[1]
+            return Probes(lists, dots(q, self.centroids, lists))
+        scores = product(q, self._columns)
+        if nprobe == self.nlist:
+            return Probes(np.tile(np.arange(self.nlist), (len(q), 1)), scores)
+        keys = scores * self.weights + self.shifts
+        if among is not None:
+            keys[:, ~among] = -np.inf
+        lists = np.empty((len(q), nprobe), dtype=np.int64)
+        best_lists(keys, lists)
+        return Probes(lists, np.take_along_axis(scores, lists, 1))
+
+    def ranks(self, q: Vectors) -> Lists:
+        """Return the place of every list in each query's order of probing, (nq, nlist)."""
+        keys = product(q, self._columns) * self.weights + self.shifts
+        order = np.argsort(-keys, axis=1, kind="stable")
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.broadcast_to(np.arange(self.nlist), order.shape), 1)
+        return ranks
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return all there is to know."""
+        return {"centroids": self.centroids, "weights": self.weights, "shifts": self.shifts}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], nlist: int, dim: int) -> "Partition":
+        """Make the partition that `to_arrays` described.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, of another shape or dtype, or not finite.
+        """
+        for name, shape in {"centroids": (nlist, dim), "weights": (nlist,), "shifts": (nlist,)}.items():
+            found = arrays.get(name)
+            if found is None or found.shape != shape or found.dtype != np.float32 or not np.isfinite(found).all():
+                raise ValueError(f"section 'partition.{name}': expected finite float32 {shape}")
+        return cls(arrays["centroids"], arrays["weights"], arrays["shifts"])
+
+    def _lifted(self) -> Vectors:
+        """Return vectors among which the nearest to (q, 0), by L2, are the lists in their order of probing.
+
+        Bachrach et al. (2014): |q - v|² = |q|² + |v|² - 2 <q, v>, and one more coordinate makes |v|² the same for all.
+        """
+        tall = self.centroids.astype(np.float64) * self.weights[:, None]
+        rest = -2 * self.shifts.astype(np.float64) - np.einsum("ij,ij->i", tall, tall)
+        return np.hstack([tall, np.sqrt(np.maximum(rest - rest.min(), 0))[:, None]]).astype(np.float32)
+
+
+def auto_nlist(n: int) -> int | None:
+    """Return the number of lists for ``n`` vectors: the power of two nearest to 2 sqrt(n), None (flat) for few."""
+    return None if n < AUTO_LEAST else 1 << round(math.log2(2 * math.sqrt(n)))
+
+
+def _graph(vectors: Vectors) -> Any:
+    """Return an HNSW graph; made by one thread, so that it is always the same."""
+    import faiss
+
+    graph = faiss.IndexHNSWFlat(vectors.shape[1], GRAPH_LINKS)
+    graph.hnsw.efConstruction = 80
+    graph.hnsw.efSearch = 64
+    with _faiss_threads(1):
+        graph.add(np.ascontiguousarray(vectors))
+    return graph
+
+
+def _effort(ef: int) -> Any:
+    import faiss
+
+    return faiss.SearchParametersHNSW(efSearch=max(64, ef))
+
+
+@contextmanager
+def _faiss_threads(threads: int) -> Iterator[None]:
+    """Let FAISS use so many threads when called from this one (OpenMP keeps the number for each calling thread)."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@njit(nogil=True, cache=True)
+def best_lists(keys: Vectors, lists: Lists) -> None:
+    """Fill ``lists`` with the columns of each row's largest keys, best first, ties by column.
+
+    A sorted list of the best so far: where few of many are wanted, almost every key is refused by one comparison.
+    """
+    wanted = lists.shape[1]
+    best = np.empty(wanted, dtype=np.float32)
+    for q in range(keys.shape[0]):
+        if wanted > 128:
+            lists[q] = np.argsort(-keys[q], kind="mergesort")[:wanted]
+            continue
+        held = 0
+        for n in range(keys.shape[1]):
+            key = keys[q, n]
+            if held == wanted and key <= best[held - 1]:
+                continue
+            place = min(held, wanted - 1)
+            while place and best[place - 1] < key:
+                best[place], lists[q, place] = best[place - 1], lists[q, place - 1]
+                place -= 1
+            best[place], lists[q, place] = key, n
+            held = min(held + 1, wanted)
+
+
+@njit(nogil=True, cache=True)
+def dots(q: Vectors, centroids: Vectors, lists: Lists) -> Vectors:
+    """Return ``<q, centroid>`` of each query's lists, summed in the order that `product` has."""
+    out = np.zeros(lists.shape, dtype=np.float32)
+    for i in range(lists.shape[0]):
+        for m in range(lists.shape[1]):
+            if lists[i, m] >= 0:
+                for j in range(q.shape[1]):
+                    out[i, m] += q[i, j] * centroids[lists[i, m], j]
+    return out

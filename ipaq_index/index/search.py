@@ -1,0 +1,131 @@
+"""One search through an index: lists to probe, scan, finer scores. Larger scores are better here, whatever the metric."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ipaq_index import scan
+from ipaq_index.index.content import Content
+from ipaq_index.index.filter import as_words
+from ipaq_index.index.ids import Ids
+from ipaq_index.index.list_scan import top_k_lists
+from ipaq_index.index.partition import Probes
+from ipaq_index.quantizer.product import product
+
+DIRECT = 50  # with a filter of at most 5 k and so many rows all are scored exactly, as the scan would do at its end
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Queries, ready to be asked.
+
+    Attributes
+    ----------
+    content : Content
+        What is searched.
+    q, p : (nq, d) float32
+        Queries (unit vectors for cosines), as they are and projected.
+    offset : (nq,) float32
+        See `Quantizer.project`.
+    nprobe : int
+        Lists to probe.
+    rows : (m,) int64 or None
+        The rows that may be found, ascending.
+    threads : int
+        Threads to use.
+    """
+
+    content: Content
+    q: Floats
+    p: Floats
+    offset: Floats
+    nprobe: int
+    rows: Ids | None
+    threads: int
+
+    @classmethod
+    def of(cls, content: Content, q: Floats, nprobe: int, rows: Ids | None, threads: int) -> "Search":
+        """Project queries."""
+        return cls(content, q, *content.quantizer.project(q), nprobe, rows, threads)
+
+    def top(self, k: int, k_factor: int = 1) -> tuple[Floats, Ids]:
+        """Return the ``k`` best rows for each query: (nq, k) scores, descending, and rows; -inf and -1 for none.
+
+        Where the index keeps finer vectors, these decide among the best ``k * k_factor`` by codes.
+        """
+        codec, stored = self.content.rows.codec, self.content.rows.fine
+        if codec is None or stored is None:
+            scores, rows = self._coded(k)
+            return self.final(scores), rows
+        rows = np.sort(self._coded(min(k * k_factor, max(k, self.content.total)))[1], axis=1)
+        return _best(codec.score(self.q, stored, rows, self.content.l2), rows, k)
+
+    def std(self, rows: Ids) -> Floats:
+        """Return the standard deviation of the scores of (nq, k) rows; 0 where there is none."""
+        content = self.content
+        if not len(content.rows.side):
+            return np.zeros(rows.shape, dtype=np.float32)
+        std = content.quantizer.score_std(self.p, content.rows.side[np.maximum(rows, 0)])
+        return np.where(rows < 0, np.float32(0), std * np.float32(2 if content.l2 else 1))
+
+    def final(self, scores: Floats) -> Floats:
+        """Turn <q, x> - |x|²/2 into minus the squared distance, if that is what the index ranks by."""
+        if not self.content.l2:
+            return scores
+        squares = np.einsum("ij,ij->i", self.q, self.q, dtype=np.float64)
+        return np.minimum(2.0 * scores - squares[:, None], 0).astype(np.float32)
+
+    def _coded(self, k: int) -> tuple[Floats, Ids]:
+        content = self.content
+        packed, words = content.view
+        if self.rows is not None:
+            if len(self.rows) <= 5 * k + DIRECT:
+                rows = np.broadcast_to(self.rows, (len(self.q), len(self.rows)))
+                return _best(self.scores(self.rows), rows, k)
+            words = as_words(self.rows, content.runs.blocks)
+        if content.partition is None:
+            return scan.top_k(packed, self.p, k, offset=self.offset, allowed=words, threads=self.threads)
+        probes = self.probes()
+        assert words is not None
+        return top_k_lists(
+            packed, self.p, k, self.offset, content.spans, probes.lists, probes.offsets, words, threads=self.threads
+        )
+
+    def probes(self) -> Probes:
+        """Return the lists to probe.
+
+        A filter takes vectors out of every list. Then more lists are probed, so that as many allowed vectors are seen
+        as vectors without the filter, and only lists that have some.
+        """
+        content = self.content
+        assert content.partition is not None
+        if self.rows is None:
+            return content.partition.probe(self.q, min(self.nprobe, content.partition.nlist))
+        among = np.zeros(content.partition.nlist, dtype=bool)
+        among[content.runs.lists(self.rows)] = True
+        wanted = math.ceil(self.nprobe * content.total / max(1, len(self.rows)))
+        return content.partition.probe(self.q, min(wanted, int(among.sum())), among)
+
+    def scores(self, rows: Ids) -> Floats:
+        """Return the scores of some rows by their codes, (nq, m); for L2 these are <q, x> - |x|²/2."""
+        content = self.content
+        scores = scan.score_rows(content.view.packed, self.p, rows)
+        if content.partition is None:
+            return scores + self.offset[:, None]
+        lists, which = np.unique(content.runs.lists(rows), return_inverse=True)
+        columns = np.ascontiguousarray(content.partition.centroids[lists].T)
+        return scores + (self.offset[:, None] + product(self.q, columns)[:, which])
+
+
+def _best(scores: Floats, rows: Ids, k: int) -> tuple[Floats, Ids]:
+    """Return the ``k`` best of (nq, m) scored rows, which ascend, as `Search.top` does."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    found = np.full((len(scores), k), -1, dtype=np.int64)
+    best = np.full((len(scores), k), -np.inf, dtype=np.float32)
+    best[:, : order.shape[1]] = np.take_along_axis(scores, order, 1)
+    found[:, : order.shape[1]] = np.take_along_axis(rows, order, 1)
+    return best, np.where(np.isneginf(best), -1, found)

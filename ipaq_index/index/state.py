@@ -1,0 +1,122 @@
+"""An index as parameters and arrays, and back: what files and pickles hold."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ipaq_index.index.config import IndexConfig
+from ipaq_index.index.content import Content
+from ipaq_index.index.ids import IdMap
+from ipaq_index.index.partition import Partition
+from ipaq_index.index.refine import FineCodec
+from ipaq_index.index.runs import Runs
+from ipaq_index.index.training import quantizer_spec
+from ipaq_index.index.validation import as_count
+from ipaq_index.quantizer import Quantizer
+from ipaq_index.scan import BLOCK
+
+QUANTIZER, PARTITION, FINE = "quantizer.", "partition.", "fine."  # prefixes of their arrays among the index's
+RUNS = {"start": np.int64, "room": np.int64, "words": np.uint32}
+
+
+def describe(content: Content) -> dict[str, Any]:
+    """Return JSON-able values and, under "arrays", arrays.
+
+    Arrays of rows are as they lie in memory, the spare room at their end left out: what changes little between two
+    saves changes little in the file, and a file that is mapped is used as it is.
+    """
+    meta, arrays = content.quantizer.to_arrays()
+    runs = _without_spare_room(content.runs)
+    sections = {QUANTIZER + name: array for name, array in arrays.items()}
+    if content.partition is not None:
+        sections |= {PARTITION + name: array for name, array in content.partition.to_arrays().items()}
+    if content.rows.codec is not None:
+        sections |= {FINE + "low": content.rows.codec.low, FINE + "step": content.rows.codec.step}
+    sections |= {"runs." + name: getattr(runs, name) for name in RUNS}
+    for name, array in (content.rows.arrays() | content.ids.arrays()).items():
+        sections[name] = array[: runs.blocks * (1 if name == "blocks" else BLOCK)]
+    return {
+        "quantizer": meta,
+        "nlist": None if content.partition is None else content.partition.nlist,
+        "count": content.total,
+        "next_id": content.ids.next_id,
+        "clock": content.ids.clock,
+        "encoded": content.encoded,
+        "arrays": sections,
+    }
+
+
+def restored(config: IndexConfig, state: dict[str, Any]) -> Content:
+    """Make the content that `describe` told of; nothing in it is trusted.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If something is missing or does not fit.
+    """
+    arrays = state["arrays"]
+    quantizer = Quantizer.from_arrays(state["quantizer"], _under(QUANTIZER, arrays))
+    if quantizer.spec != quantizer_spec(config):
+        raise ValueError(f"quantizer: made for {quantizer.spec}, expected {quantizer_spec(config)}")
+    partition = None
+    if state["nlist"] is not None:
+        nlist = as_count(state["nlist"], "nlist")
+        partition = Partition.from_arrays(_under(PARTITION, arrays), nlist, config.dim)
+    content = Content.empty(quantizer, partition, config.metric == "l2", _fine(config, _under(FINE, arrays)))
+    count, next_id, clock, encoded = (
+        as_count(state[name], name, least=0) for name in ("count", "next_id", "clock", "encoded")
+    )
+    runs = _runs(_under("runs.", arrays), content.nlist, count)
+    rows = content.rows.restored(arrays, runs.blocks)
+    ids = IdMap(runs, next_id=next_id, clock=clock).restored(arrays)
+    return replace(content, rows=rows, runs=runs, ids=ids, encoded=encoded)
+
+
+def _without_spare_room(runs: Runs) -> Runs:
+    """Return the runs with the last one cut to what it uses."""
+    last = int(np.argmax(runs.start + runs.room))
+    used = -(-int(runs.used[last]) // BLOCK)
+    if runs.start[last] + runs.room[last] < runs.blocks or used == runs.room[last]:
+        return runs
+    room = runs.room.copy()
+    room[last] = used
+    cut = Runs(runs.start, room, runs.words[: int(runs.start[last]) + used])
+    cut.count, cut.used = runs.count, runs.used
+    return cut
+
+
+def _runs(arrays: dict[str, np.ndarray], nlist: int, count: int) -> Runs:
+    for name, dtype in RUNS.items():
+        found = arrays.get(name)
+        if found is None or found.dtype != dtype or found.ndim != 1 or (name != "words" and len(found) != nlist):
+            raise ValueError(f"section 'runs.{name}': expected {np.dtype(dtype)} numbers, one a list or block")
+    start, room, words = (arrays[name] for name in RUNS)
+    order = np.argsort(start, kind="stable")
+    order = order[room[order] > 0]
+    sane = room.min() >= 0 and start.min() >= 0 and room.max() <= len(words) and start.max() <= len(words)
+    if not sane or ((start + room)[order] > np.append(start[order][1:], len(words))).any():
+        raise ValueError(f"section 'runs.start': expected runs within {len(words)} blocks, none reaching into another")
+    covered = np.zeros(len(words) + 1, dtype=np.int64)
+    np.add.at(covered, start[order], 1)
+    np.subtract.at(covered, (start + room)[order], 1)
+    if words[np.cumsum(covered)[:-1] == 0].any():
+        raise ValueError("section 'runs.words': expected rows in use within runs only")
+    runs = Runs.of(start, room, words)
+    if runs.total != count:
+        raise ValueError(f"section 'runs.words': expected {count} rows in use, got {runs.total}")
+    return runs
+
+
+def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _fine(config: IndexConfig, arrays: dict[str, np.ndarray]) -> FineCodec | None:
+    if config.refine is None:
+        return None
+    for name in ("low", "step"):
+        found = arrays.get(name)
+        if found is None or found.shape != (config.dim,) or found.dtype != np.float32 or not np.isfinite(found).all():
+            raise ValueError(f"section 'fine.{name}': expected finite float32 ({config.dim},)")
+    return FineCodec(config.refine, arrays["low"], arrays["step"])

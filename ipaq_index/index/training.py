@@ -1,0 +1,64 @@
+"""Fitting the quantizers of an index to a sample."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ipaq_index.index.config import IndexConfig, thread_count
+from ipaq_index.index.content import Content, normalised
+from ipaq_index.index.partition import POINTS, Partition, auto_nlist
+from ipaq_index.index.refine import FineCodec
+from ipaq_index.quantizer import Quantizer, QuantizerSpec
+
+TRAIN_ROWS = (
+    65_536  # rows sampled for training: level sets and covariance of 100k and 400k rows differ by < 0.001 recall
+)
+
+Vectors = npt.NDArray[np.float32]
+
+
+def quantizer_spec(config: IndexConfig) -> QuantizerSpec:
+    """Return what the index asks of its quantizer."""
+    return QuantizerSpec(
+        dim=config.dim,
+        code_bits=8 * config.code_bytes(),
+        encoding="trellis" if config.encoding == "auto" else config.encoding,
+        states=config.states,
+        r=config.r,
+        seed=config.seed,
+    )
+
+
+def trained(config: IndexConfig, x: np.ndarray, queries: np.ndarray | None) -> Content:
+    """Return an empty index's content, fitted to samples of vectors and queries.
+
+    With lists, the shared quantizer is fitted to residuals, and the vectors stand in for queries that are not given.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer vectors than lists.
+    """
+    rng = np.random.default_rng(config.seed)
+    threads = thread_count(config.threads)
+    nlist = auto_nlist(len(x)) if config.nlist == "auto" else config.nlist
+    if nlist is not None and nlist > len(x):
+        raise ValueError(f"x: expected at least {nlist} vectors, one for each of nlist={nlist} lists, got {len(x)}")
+    sample = normalised(_sample(x, max(TRAIN_ROWS, POINTS * (nlist or 0)), rng), config.metric)
+    asked = None if queries is None else normalised(_sample(queries, TRAIN_ROWS, rng), config.metric)
+    partition = None
+    fine = None if config.refine is None else FineCodec.fit(config.refine, sample)
+    if nlist is not None:
+        partition = Partition.fit(sample, nlist, config.metric == "l2", config.seed, threads)
+        sample = _sample(sample, TRAIN_ROWS, rng)
+        if asked is None:
+            asked = sample
+        sample = sample - partition.centroids[partition.assign(sample, threads)]
+    quantizer = Quantizer.fit(sample, quantizer_spec(config), queries=asked, threads=threads)
+    return Content.empty(quantizer, partition, config.metric == "l2", fine)
+
+
+def _sample(table: np.ndarray, most: int, rng: np.random.Generator) -> Vectors:
+    """Return at most ``most`` rows as float32, in their order."""
+    if len(table) > most:
+        table = table[np.sort(rng.choice(len(table), most, replace=False))]
+    return np.ascontiguousarray(table, dtype=np.float32)
