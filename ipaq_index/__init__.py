@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ipaq_index import levels
-    from ipaq_index.index import Index
+    from ipaq_index.index import Index, index_factory
     from ipaq_index.storage import IndexFileError, load, save, sync, verify
 
 __version__ = "0.1.0"
-__all__ = ["Index", "IndexFileError", "__version__", "levels", "load", "save", "sync", "verify"]
+__all__ = ["Index", "IndexFileError", "__version__", "index_factory", "levels", "load", "save", "sync", "verify"]
 
-_HOMES = {"Index": "ipaq_index.index"} | dict.fromkeys(
+_HOMES = {"Index": "ipaq_index.index", "index_factory": "ipaq_index.index"} | dict.fromkeys(
     ("IndexFileError", "load", "save", "sync", "verify"), "ipaq_index.storage"
 )
 

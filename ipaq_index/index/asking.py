@@ -184,7 +184,7 @@ class Asking(Stored):
         scores, rows = search.top(k, k_factor)
         found = content.ids.of_rows(rows)
         if self.metric == "l2":
-            scores = -scores
+            scores = np.float32(0) - scores  # unlike -scores without minus zero
         return (scores, found, search.std(rows)) if return_std else (scores, found)
 
     def search_ids(
@@ -223,7 +223,7 @@ class Asking(Stored):
         scores, rows = self._asked(content, content.decode(own), nprobe, filter, threads).top(k + 1, K_FACTOR)
         others = np.argsort(rows == own[:, None], axis=1, kind="stable")[:, :k]
         scores, rows = np.take_along_axis(scores, others, 1), np.take_along_axis(rows, others, 1)
-        return (-scores if self.metric == "l2" else scores), content.ids.of_rows(rows)
+        return (np.float32(0) - scores if self.metric == "l2" else scores), content.ids.of_rows(rows)
 
     def range_search(
         self,
@@ -333,7 +333,7 @@ class Asking(Stored):
             raise ValueError(f"x: expected the {content.total} vectors of the index, got {len(raw)}")
         scores, rows = self._asked(content, queries, nprobe, None, threads).top(min(k, len(raw)), K_FACTOR)
         truth = exact(raw, queries, min(k, len(raw)), self.metric)
-        found = (-scores if self.metric == "l2" else scores), rows
+        found = (np.float32(0) - scores if self.metric == "l2" else scores), rows
         return compare(found, (truth[0], content.ids.in_order()[truth[1]]))
 
     def info(self) -> dict[str, Any]:

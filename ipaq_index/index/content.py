@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index import scan
-from ipaq_index.index.ids import Ids, IdMap
+from ipaq_index.index.ids import IdMap, Ids
 from ipaq_index.index.partition import Partition
 from ipaq_index.index.refine import FineCodec
 from ipaq_index.index.rows import CodeRows
@@ -58,9 +58,7 @@ class Content:
     encoded: int = 0
 
     @classmethod
-    def empty(
-        cls, quantizer: Quantizer, partition: Partition | None, l2: bool, codec: FineCodec | None
-    ) -> "Content":
+    def empty(cls, quantizer: Quantizer, partition: Partition | None, l2: bool, codec: FineCodec | None) -> "Content":
         """Return a content without vectors; ``codec`` says how finer vectors are kept, if they are."""
         q = quantizer
         codebook = scan.CodeBook(scan.Layout(q.bits), q.levels, q.symbol_levels, q.next_state, q.scale_format)
@@ -91,7 +89,7 @@ class Content:
         return np.stack([self.runs.start, self.runs.start - (-self.runs.used // scan.BLOCK)], axis=1)
 
     def staged(self, chunks: Chunks, labels: Ids, threads: int, versions: Versions) -> tuple["Content", Ids]:
-        """Encode vectors of lists ``labels`` into rows that are not in use; return a content that has them, and the rows.
+        """Encode vectors of lists ``labels`` into rows not in use; return a content that has them, and the rows.
 
         Nothing that this content has in use changes.
         """

@@ -7,8 +7,8 @@ from ipaq_index.index.config import METRICS, Metric
 from ipaq_index.index.index import Index
 
 POSSIBLE = (
-    "'[IVF<lists>,]IPAQ<bits>[,Refine(fp16|sq8)]', such as 'IPAQ4', 'IVF1024,IPAQ2.5', 'IVF,IPAQ4' (lists chosen by the "
-    "number of vectors) or 'IVF4096,IPAQ4,Refine(fp16)'"
+    "'[IVF<lists>,]IPAQ<bits>[,Refine(fp16|sq8)]', such as 'IPAQ4', 'IVF1024,IPAQ2.5', 'IVF,IPAQ4' (lists chosen by "
+    "the number of vectors) or 'IVF4096,IPAQ4,Refine(fp16)'"
 )
 FAISS_METRICS: dict[int, Metric] = {0: "ip", 1: "l2"}  # faiss.METRIC_INNER_PRODUCT, faiss.METRIC_L2
 
@@ -62,4 +62,4 @@ def _metric(metric: str | int) -> Metric:
     for known in METRICS:
         if metric == known:
             return known
-    raise ValueError(f"metric: expected one of {', '.join(METRICS)} (or 0 for ip, 1 for l2, as in FAISS), got {metric!r}")
+    raise ValueError(f"metric: expected one of {', '.join(METRICS)} (or FAISS's 0 for ip, 1 for l2), got {metric!r}")

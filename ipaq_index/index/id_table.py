@@ -58,10 +58,10 @@ class IdTable:
 
 
 @njit(nogil=True, cache=True)
-def home(key: int, size: int) -> int:
+def home(key: int, size: int) -> np.int64:
     """Return the place where the search for an id begins: the high bits of a Fibonacci hash (Knuth, 6.4)."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64((mixed >> np.uint64(32)) & np.uint64(size - 1))
+    return np.int64(mixed >> np.uint64(32)) & np.int64(size - 1)
 
 
 @njit(nogil=True, cache=True)

@@ -50,7 +50,9 @@ class IdMap:
         """Return the row of each id, -1 where there is none."""
         if self.ids is None:
             inside = (wanted >= 0) & (wanted < self.runs.used[0])
-            return np.where(inside & self.runs.holds(np.where(inside, wanted, 0)), wanted, -1)
+            rows = np.where(inside, wanted, -1)
+            rows[inside] = np.where(self.runs.holds(wanted[inside]), wanted[inside], -1)
+            return rows
         table = self._cache.table
         if table is None:
             table = self._cache.table = IdTable(self.ids, self.runs.rows())
@@ -107,9 +109,15 @@ class IdMap:
         if sequence is not None:
             sequence[rows] = np.arange(clock, clock + len(rows))
             clock += len(rows)
-        next_id = max(self.next_id, int(ids.max()) + 1)
+        next_id, cache = max(self.next_id, int(ids.max()) + 1), self._proposing(rows, names)
         return replace(
-            self, runs=runs, ids=names, sequence=sequence, next_id=next_id, clock=clock, _cache=self._proposing(rows, names)
+            self,
+            runs=runs,
+            ids=names,
+            sequence=sequence,
+            next_id=next_id,
+            clock=clock,
+            _cache=cache,
         )
 
     def moved(self, runs: Runs, old: Ids, new: Ids) -> "IdMap":

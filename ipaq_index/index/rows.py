@@ -1,6 +1,6 @@
 """The growing arrays of packed codes: the place where encoded vectors become rows that a scan can read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -60,11 +60,11 @@ class CodeRows:
         """Return arrays ``blocks`` long, in memory that can be written (what is mapped from a file cannot)."""
         if blocks == len(self.blocks) and all(array.flags.writeable for array in self.arrays().values()):
             return self
-        return replace(self, **{name: _grown(a, blocks * _rows_a_place(name)) for name, a in self.arrays().items()})
+        return self._with({name: _grown(a, blocks * _rows_a_place(name)) for name, a in self.arrays().items()})
 
     def copied(self) -> "CodeRows":
         """Return copies of the arrays."""
-        return replace(self, **{name: array.copy() for name, array in self.arrays().items()})
+        return self._with({name: array.copy() for name, array in self.arrays().items()})
 
     def write(self, rows: Ids, codes: Codes, bias: npt.NDArray[np.float32] | None, fine: np.ndarray | None) -> None:
         """Fill rows that are not in use, in any order."""
@@ -92,6 +92,11 @@ class CodeRows:
         """Return the unpacked codes of rows."""
         return Codes(self.codebook.layout.unpack(self.blocks, rows), self.side[rows])
 
+    def _with(self, arrays: dict[str, np.ndarray]) -> "CodeRows":
+        return CodeRows(
+            self.codebook, self.codec, arrays["blocks"], arrays["side"], arrays.get("bias"), arrays.get("fine")
+        )
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays by name."""
         found = {"blocks": self.blocks, "side": self.side, "bias": self.bias, "fine": self.fine}
@@ -112,7 +117,7 @@ class CodeRows:
             if found is None or found.shape != shape or found.dtype != array.dtype:
                 came = "nothing" if found is None else f"{found.dtype} {found.shape}"
                 raise ValueError(f"section {name!r}: expected {array.dtype} {shape}, got {came}")
-        return replace(self, **{name: sections[name] for name in own})
+        return self._with({name: sections[name] for name in own})
 
 
 def _rows_a_place(name: str) -> int:

@@ -44,16 +44,12 @@ class Runs:
         Bit i of word b: whether row 32 b + i is in use.
     """
 
-    def __init__(self, nlist: int) -> None:
-        self.start, self.room, self.count, self.used = (np.zeros(nlist, dtype=np.int64) for _ in range(4))
-        self.words = np.zeros(0, dtype=np.uint32)
-
     def __init__(self, start: Ids, room: Ids, words: Words) -> None:
         self.start, self.room, self.words = start, room, words
         self.count, self.used = np.zeros_like(start), np.zeros_like(start)
 
     @classmethod
-    def of(cls, start: Ids, room: Ids, words: Words) -> "Runs":
+    def of_words(cls, start: Ids, room: Ids, words: Words) -> "Runs":
         """Return the runs that lie so, with ``count`` and ``used`` as ``words`` tell."""
         runs = cls(start, room, words)
         rows = _rows_of(words)
@@ -63,13 +59,18 @@ class Runs:
         return runs
 
     @classmethod
-    def filled(cls, count: Ids, slack: float = 1.0) -> "Runs":
-        """Return runs without holes, one behind the other, with ``count`` rows each and room for ``slack`` as many."""
-        room = -(-np.ceil(slack * count).astype(np.int64) // BLOCK)
-        runs = cls(np.cumsum(room) - room, room, np.zeros(int(room.sum()), dtype=np.uint32))
+    def of_counts(cls, start: Ids, room: Ids, count: Ids, blocks: int) -> "Runs":
+        """Return the runs that lie so within ``blocks`` blocks, the first ``count`` rows of each in use."""
+        runs = cls(start, room, np.zeros(blocks, dtype=np.uint32))
         runs.count, runs.used = count.copy(), count.copy()
         _set(runs.words, runs.rows(), True)
         return runs
+
+    @classmethod
+    def filled(cls, count: Ids, slack: float = 1.0) -> "Runs":
+        """Return runs one behind the other, with ``count`` rows each and room for ``slack`` as many."""
+        room = -(-np.ceil(slack * count).astype(np.int64) // BLOCK)
+        return cls.of_counts(np.cumsum(room) - room, room, count, int(room.sum()))
 
     def _copy(self) -> "Runs":
         other = Runs(self.start.copy(), self.room.copy(), self.words.copy())
@@ -166,7 +167,7 @@ class Runs:
         room = other.room[short]
         other.start[short] = self.blocks + np.cumsum(room) - room
         other.words = np.concatenate([self.words, np.zeros(int(room.sum()), dtype=np.uint32)])
-        old = [self._rows_in(n) for n in short]
+        old = [self._rows_in(int(n)) for n in short]
         new = [BLOCK * other.start[n] + np.arange(len(rows)) for n, rows in zip(short, old, strict=True)]
         before, after = np.concatenate(old), np.concatenate(new)
         _set(other.words, before, False)

@@ -1,4 +1,4 @@
-"""One search through an index: lists to probe, scan, finer scores. Larger scores are better here, whatever the metric."""
+"""One search through an index: lists to probe, scan, finer scores. Whatever the metric, larger scores are better."""
 
 import math
 from dataclasses import dataclass

@@ -17,7 +17,8 @@ from ipaq_index.quantizer import Quantizer
 from ipaq_index.scan import BLOCK
 
 QUANTIZER, PARTITION, FINE = "quantizer.", "partition.", "fine."  # prefixes of their arrays among the index's
-RUNS = {"start": np.int64, "room": np.int64, "words": np.uint32}
+LIMIT = 1 << 40  # no number of a run is larger: their sums do not overflow
+RUNS = ("start", "room", "count")
 
 
 def describe(content: Content) -> dict[str, Any]:
@@ -34,6 +35,8 @@ def describe(content: Content) -> dict[str, Any]:
     if content.rows.codec is not None:
         sections |= {FINE + "low": content.rows.codec.low, FINE + "step": content.rows.codec.step}
     sections |= {"runs." + name: getattr(runs, name) for name in RUNS}
+    if runs.holes:  # else the rows in use are the first of each run
+        sections["runs.words"] = runs.words
     for name, array in (content.rows.arrays() | content.ids.arrays()).items():
         sections[name] = array[: runs.blocks * (1 if name == "blocks" else BLOCK)]
     return {
@@ -67,7 +70,9 @@ def restored(config: IndexConfig, state: dict[str, Any]) -> Content:
     count, next_id, clock, encoded = (
         as_count(state[name], name, least=0) for name in ("count", "next_id", "clock", "encoded")
     )
-    runs = _runs(_under("runs.", arrays), content.nlist, count)
+    if "blocks" not in arrays or not arrays["blocks"].ndim:
+        raise ValueError("section 'blocks': expected codes, got nothing")
+    runs = _runs(_under("runs.", arrays), content.nlist, count, len(arrays["blocks"]))
     rows = content.rows.restored(arrays, runs.blocks)
     ids = IdMap(runs, next_id=next_id, clock=clock).restored(arrays)
     return replace(content, rows=rows, runs=runs, ids=ids, encoded=encoded)
@@ -86,25 +91,38 @@ def _without_spare_room(runs: Runs) -> Runs:
     return cut
 
 
-def _runs(arrays: dict[str, np.ndarray], nlist: int, count: int) -> Runs:
-    for name, dtype in RUNS.items():
+def _runs(arrays: dict[str, np.ndarray], nlist: int, total: int, blocks: int) -> Runs:
+    """Return runs that lie within ``blocks`` blocks, none reaching into another, with ``total`` rows in use."""
+    for name in RUNS:
         found = arrays.get(name)
-        if found is None or found.dtype != dtype or found.ndim != 1 or (name != "words" and len(found) != nlist):
-            raise ValueError(f"section 'runs.{name}': expected {np.dtype(dtype)} numbers, one a list or block")
-    start, room, words = (arrays[name] for name in RUNS)
+        if (
+            found is None
+            or found.dtype != np.int64
+            or found.shape != (nlist,)
+            or found.min() < 0
+            or found.max() > LIMIT
+        ):
+            raise ValueError(f"section 'runs.{name}': expected {nlist} int64 numbers from 0 to {LIMIT}")
+    start, room, count = (arrays[name] for name in RUNS)
     order = np.argsort(start, kind="stable")
     order = order[room[order] > 0]
-    sane = room.min() >= 0 and start.min() >= 0 and room.max() <= len(words) and start.max() <= len(words)
-    if not sane or ((start + room)[order] > np.append(start[order][1:], len(words))).any():
-        raise ValueError(f"section 'runs.start': expected runs within {len(words)} blocks, none reaching into another")
-    covered = np.zeros(len(words) + 1, dtype=np.int64)
-    np.add.at(covered, start[order], 1)
-    np.subtract.at(covered, (start + room)[order], 1)
-    if words[np.cumsum(covered)[:-1] == 0].any():
+    if ((start + room)[order] > np.append(start[order][1:], blocks)).any():
+        raise ValueError(f"section 'runs.start': expected runs within {blocks} blocks, none reaching into another")
+    if (count > BLOCK * room).any() or count.sum() != total:
+        raise ValueError(f"section 'runs.count': expected {total} rows in use, no more in a run than it has room for")
+    words = arrays.get("words")
+    if words is None:
+        return Runs.of_counts(start, room, count, blocks)
+    if words.dtype != np.uint32 or words.shape != (blocks,):
+        raise ValueError(f"section 'runs.words': expected uint32 ({blocks},), got {words.dtype} {words.shape}")
+    edges = np.zeros(blocks + 1, dtype=np.int64)
+    np.add.at(edges, start[order], 1)
+    np.subtract.at(edges, (start + room)[order], 1)
+    if words[np.cumsum(edges)[:-1] == 0].any():
         raise ValueError("section 'runs.words': expected rows in use within runs only")
-    runs = Runs.of(start, room, words)
-    if runs.total != count:
-        raise ValueError(f"section 'runs.words': expected {count} rows in use, got {runs.total}")
+    runs = Runs.of_words(start, room, words)
+    if not np.array_equal(runs.count, count):
+        raise ValueError("section 'runs.words': expected as many rows in use in each run as 'runs.count' tells")
     return runs
 
 

@@ -9,8 +9,8 @@ class Versions:
 
     A search holds the content it began with, which never changes; a writer publishes another. Rows in use in one
     content may be free in the next, and then filled anew, in the same arrays. Before that the writer asks `in_sight`,
-    and works on copies of the arrays if a content from before the rows were freed is still held by someone. Contents are
-    watched by weak references, so a search that dies halfway leaves nothing behind.
+    and works on copies of the arrays if a content from before the rows were freed is still held by someone. Contents
+    are watched by weak references, so a search that dies halfway leaves nothing behind.
     """
 
     def __init__(self) -> None:
