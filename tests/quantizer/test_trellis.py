@@ -21,7 +21,7 @@ def test_every_state_is_entered_twice_by_different_bits(states):
 
 
 def test_unknown_number_of_states():
-    with pytest.raises(ValueError, match="states: expected one of 4, 8, .* got 12"):
+    with pytest.raises(ValueError, match=r"states: expected one of 4, 8, .* got 12"):
         trellis(12)
 
 
