@@ -9,7 +9,7 @@ tails, are looked at value by value: a gap h, of density 1/h, has the share ``(h
 import numpy as np
 from numba import njit
 
-from ipaq_index.levels.sums import ADV, Floats, Ranks, Sums, interval_cost
+from ipaq_index.levels.sums import ADV, Floats, Ranks, Sums, interval_cost, union
 
 PER_CELL = 8  # what `denser` cuts a cell into
 
@@ -30,16 +30,17 @@ def coreset(sums: Sums, cells: int) -> Ranks:
     edges = np.append(np.arange(0, n - 1, sums.block), n - 1)
     starts, shares = cost_shares(sums.x, sums.weights, edges, sums_as(sums, ADV).nodes(edges), cells)
     if not shares.any():
-        return np.unique(np.linspace(0, sums.last, cells + 1).astype(np.int64))
+        return union(np.linspace(0, sums.last, cells + 1))
     size = cell_size(shares, cells)
     position = np.cumsum(np.minimum(shares, size))
     cuts = np.searchsorted(position, np.arange(1, cells) * (position[-1] / cells)) + 1
     # Both sides of a gap between clusters: a level on either may save all that crossing the gap costs.
     gaps = np.flatnonzero(shares >= size)
-    chosen = np.append(starts, n - 1)[np.concatenate([cuts, gaps, gaps + 1])]
+    edges = np.append(starts, n - 1)
     # Values of much weight, such as the zeros of sparse data, want a level of their own.
     weighty = np.flatnonzero(sums.weights > sums.weights.sum() / cells)
-    return np.unique(np.concatenate([[0, sums.last], chosen, weighty, weighty + 1]).clip(0, sums.last))
+    after = np.minimum(weighty + 1, sums.last)
+    return union(0, edges[cuts], edges[gaps], edges[gaps + 1], weighty, after, sums.last)
 
 
 def denser(ranks: Ranks, path: Ranks) -> Ranks:
@@ -55,7 +56,7 @@ def denser(ranks: Ranks, path: Ranks) -> Ranks:
     around = np.concatenate([path[:-1], path[1:] - 1])
     low, high = ranks[around], ranks[around + 1]
     between = low[:, None] + (high - low)[:, None] * np.arange(1, PER_CELL) // PER_CELL
-    return np.unique(np.concatenate([ranks, between.ravel()]))
+    return union(ranks, between)
 
 
 def sums_as(sums: Sums, kind: int) -> Sums:

@@ -11,11 +11,12 @@ all cells remain, and it is the good first μ that saves the time: one or two pa
 """
 
 import numpy as np
+from numba import njit
 
 from ipaq_index.levels.coreset import coreset
 from ipaq_index.levels.dense import cheapest_dense, cost_table
 from ipaq_index.levels.path import Path, cheapest, path_cost, potentials
-from ipaq_index.levels.sums import Floats, Ranks, Sums, njit, sums_of
+from ipaq_index.levels.sums import Floats, Ranks, Sums, sums_of, union
 
 DENSE = 192  # up to so many values, the table of all costs takes less than a few milliseconds
 CELLS = 4096
@@ -83,7 +84,7 @@ def prune(sums: Sums, ranks: Ranks, k: int) -> tuple[Ranks, float]:
         left = values
         step = max(1, values // (CELLS * 2))
         low, high = refined(low, high, step)
-        ranks = np.unique(np.concatenate([[0, sums.last], low, high]))
+        ranks = union(0, low, high, sums.last)
 
 
 def refined(low: Ranks, high: Ranks, step: int) -> tuple[Ranks, Ranks]:
@@ -97,7 +98,7 @@ def refined(low: Ranks, high: Ranks, step: int) -> tuple[Ranks, Ranks]:
 def ranks_within(low: Ranks, high: Ranks, last: int) -> Ranks:
     """Return the ranks from each ``low`` to its ``high``, both included, and the first and last of all."""
     start, stop = refined(low, high, 1)
-    return np.unique(np.concatenate([[0, last], start, stop]))
+    return union(0, start, stop, last)
 
 
 @njit(nogil=True, cache=True)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.levels.approximate import grid_path, vmix_path
+from ipaq_index.levels.approximate import Coreset, Grid, cells_for
 from ipaq_index.levels.exact import exact_path
 from ipaq_index.levels.mdv import exact_mdv
 from ipaq_index.levels.sums import ADV, MSE, REASSOCIATE, Floats
@@ -114,11 +114,10 @@ def solve(
 
 def solve_prepared(values: Values, s: int, objective: str, method: str, eps: float | None) -> LevelSet:
     """Solve for checked, sorted and merged values."""
+    trivial = solve_trivially(values, s, objective)
+    if trivial is not None:
+        return trivial
     x, weights = values.x, values.weights
-    if s == 1 and objective != "mse" and len(x) > 1:
-        raise ValueError(f"s: expected at least 2 levels for objective {objective!r}, as the values differ, got 1")
-    if len(x) <= s:
-        return LevelSet(values.levels(x), 0.0, objective, "exact", 0.0)
     if objective == "mdv":
         levels = exact_mdv(x, weights, s)
         cost = values.cost(sorted_cost(x, weights, levels, "mdv"))
@@ -126,30 +125,41 @@ def solve_prepared(values: Values, s: int, objective: str, method: str, eps: flo
     kind, k = (ADV, s - 1) if objective == "adv" else (MSE, s)
     if method == "auto":
         method = "exact" if len(x) <= SMALL else "vmix"
-    if method == "exact":
-        found, cost, bound = finish(values, exact_path(x, weights, k, kind), kind, None)
-    else:
-        cells = 0
-        while True:
-            path, lower = (vmix_path if method == "vmix" else grid_path)(x, weights, k, kind, cells)
-            found, cost, bound = finish(values, path, kind, lower)
-            if eps is None or cost <= (1 + eps) * bound:
-                break
-            # The bound tightens in proportion to the number of cells.
-            cells = 4 * max(cells, 16 * s, 512)
-            if cells > len(x) // 4:
-                method = "exact"
-                found, cost, bound = finish(values, exact_path(x, weights, k, kind), kind, None)
-                break
-    return LevelSet(found, cost, objective, method, bound)
+    if method != "exact":
+        cells = cells_for(s)
+        while cells < len(x) // 4 or eps is None:
+            coreset = (Coreset if method == "vmix" else Grid)(x, weights, kind, cells)
+            result = finish(values, method, kind, *coreset.path(k))
+            if eps is None or result.cost <= (1 + eps) * result.lower_bound:
+                return result
+            cells *= 4  # the bound tightens in proportion
+    return finish(values, "exact", kind, exact_path(x, weights, k, kind), None)
 
 
-def finish(values: Values, path: npt.NDArray[np.int64], kind: int, lower: float | None) -> tuple[Floats, float, float]:
-    """Return levels, true cost and lower bound, in the caller's units; without a bound, the cost is the bound."""
+def solve_trivially(values: Values, s: int, objective: str) -> LevelSet | None:
+    """Return the answer where every value has its level, or None where it needs a solver.
+
+    Raises
+    ------
+    ValueError
+        If there is no answer.
+    """
+    if s == 1 and objective != "mse" and len(values.x) > 1:
+        raise ValueError(f"s: expected at least 2 levels for objective {objective!r}, as the values differ, got 1")
+    if len(values.x) <= s:
+        return LevelSet(values.levels(values.x), 0.0, objective, "exact", 0.0)
+    return None
+
+
+def finish(values: Values, method: str, kind: int, path: npt.NDArray[np.int64], lower: float | None) -> LevelSet:
+    """Return the level set of a path, with its true cost; without a lower bound it is the optimum."""
     x, weights = values.x, values.weights
     levels = np.unique(x[path]) if kind == ADV else np.unique(run_means(x, weights, path))
-    cost = values.cost(sorted_cost(x, weights, levels, "adv" if kind == ADV else "mse"))
-    return values.levels(levels), cost, cost if lower is None else min(cost, values.cost(lower))
+    objective = "adv" if kind == ADV else "mse"
+    cost = values.cost(sorted_cost(x, weights, levels, objective))
+    return LevelSet(
+        values.levels(levels), cost, objective, method, cost if lower is None else min(cost, values.cost(lower))
+    )
 
 
 def sorted_cost(x: Floats, weights: Floats, levels: Floats, objective: str) -> float:

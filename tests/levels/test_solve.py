@@ -74,7 +74,9 @@ def test_exact_mdv_equals_bisection(problem):
     check(result, w, s)
     assert result.cost == pytest.approx(levels.cost(w, result.levels, "mdv", weights), rel=1e-9, abs=0)
     exact = naive.least_mdv(w, s, weights)
-    assert result.cost <= exact * (1 + 1e-9)
+    # Levels are rounded to floats; that moves v by up to the gap times half a unit in the last place.
+    most = 1.0 if weights is None else weights.max()
+    assert result.cost <= exact * (1 + 1e-9) + most * np.ptp(w) * np.spacing(np.abs(w).max())
 
 
 @pytest.mark.parametrize("objective", ["adv", "mdv", "mse"])
