@@ -1,6 +1,5 @@
 """Level sets and bits for coordinates of known distribution."""
 
-from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ class LevelSets(NamedTuple):
     levels: Floats
 
 
-def fit_scalar(y: Floats, code_bits: int, pool: Executor) -> LevelSets:
+def fit_scalar(y: Floats, code_bits: int, threads: int) -> LevelSets:
     """Fit level sets for rounding to nearest.
 
     Parameters
@@ -41,41 +40,47 @@ def fit_scalar(y: Floats, code_bits: int, pool: Executor) -> LevelSets:
         Sample of coordinates.
     code_bits : int
         Bits of all dimensions together.
-    pool : Executor
-        Its threads are used.
+    threads : int
+        Threads to use; the result does not depend on it.
     """
-    columns = list(pool.map(level_sets.kmeans_sets, y.T))
+    table = _table(y, threads)
     # The dual coordinates of a query have, by the choice of F, the same mean square in every dimension that errors
     # are weighed with already: F carries the weights, so plain errors add up.
-    bits = allocate(np.array([errors for _, errors in columns]), code_bits)
+    bits = allocate(table.costs / len(y), code_bits)
     levels = np.empty((y.shape[1], 1 << MAX_BITS), dtype=np.float32)
-    for j, (sets, _) in enumerate(columns):
-        _fill(levels[j], sets[bits[j]])
+    for j, sets in enumerate(table.sets):
+        _fill(levels[j], sets[bits[j]].levels)
     return LevelSets(bits, levels)
 
 
-def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, starts: int, pool: Executor) -> LevelSets:
+def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, starts: int, threads: int) -> LevelSets:
     """Fit level sets for a trellis: k-means for one bit more, then refitted to the codes they are given.
 
     Parameters
     ----------
-    y, code_bits, pool
+    y, code_bits, threads
         As in `fit_scalar`.
     trellis : Trellis
     starts : int
         See `Tables`.
     """
-    columns = list(pool.map(level_sets.kmeans_sets, y.T))
-    bits = allocate(np.array([errors for _, errors in columns]), code_bits)
+    table = _table(y, threads)
+    bits = allocate(table.costs / len(y), code_bits)
     levels = np.empty((y.shape[1], 2 << MAX_BITS), dtype=np.float32)
-    for j, (sets, _) in enumerate(columns):
+    for j, sets in enumerate(table.sets):
         b = int(bits[j])
-        _fill(levels[j], _stretched(sets[min(b + 1, MAX_BITS)], 2 << b) if b else sets[0])
+        _fill(levels[j], _stretched(sets[min(b + 1, MAX_BITS)].levels, 2 << b) if b else sets[0].levels)
     rows = max(1, FIT_VALUES // y.shape[1])
     sample = np.ascontiguousarray(y[:: -(-len(y) // rows)])
     for _ in range(ROUNDS):
         levels = _refitted(sample, bits, levels, trellis, starts)
     return LevelSets(bits, levels)
+
+
+def _table(y: Floats, threads: int) -> level_sets.LevelTable:
+    """Return level sets for rounding to nearest of every dimension at 0 to 8 bits."""
+    sizes = [1 << b for b in range(MAX_BITS + 1)]
+    return level_sets.solve_many(y, sizes, "mse", method="vmix", threads=threads)
 
 
 def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:

@@ -110,12 +110,10 @@ class Quantizer:
         """
         fitted = transform.fit(x, x if queries is None else queries, spec.r)
         y = product(x[:: -(-len(x) // SET_ROWS)] - fitted.mean, fitted.forward)
-        with ThreadPoolExecutor(threads) as pool:
-            if spec.encoding == "trellis":
-                start_bits = _start_bits(spec)
-                sets = codebook.fit_trellis(y, spec.code_bits, trellis(spec.states), 1 << start_bits, pool)
-            else:
-                sets = codebook.fit_scalar(y, spec.code_bits, pool)
+        if spec.encoding == "trellis":
+            sets = codebook.fit_trellis(y, spec.code_bits, trellis(spec.states), 1 << _start_bits(spec), threads)
+        else:
+            sets = codebook.fit_scalar(y, spec.code_bits, threads)
         # Scales and errors are measured on rows that the level sets were not fitted to, where there are enough.
         rest = x[np.arange(len(x)) % -(-len(x) // SET_ROWS) != 0] if len(x) > 2 * SET_ROWS else x
         y = product(rest[:: -(-len(rest) // ERROR_ROWS)] - fitted.mean, fitted.forward)
