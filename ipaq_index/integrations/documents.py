@@ -23,7 +23,8 @@ FORMAT = 1
 WAIT = 60.0  # seconds to wait for another process that writes: encoding a large batch takes its time
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
-    key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, text TEXT, metadata TEXT NOT NULL, ref TEXT, extra TEXT
+    key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, text TEXT, metadata TEXT NOT NULL,
+    ref TEXT, extra TEXT
 );
 CREATE INDEX IF NOT EXISTS documents_ref ON documents (ref);
 CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
@@ -157,9 +158,17 @@ class Documents:
         TypeError, ValueError
             If metadata have no JSON form.
         """
-        keys, replaced, fresh = np.full(len(records), -1, dtype=np.int64), [], {}
+        keys = np.full(len(records), -1, dtype=np.int64)
+        replaced: list[int] = []
+        fresh: dict[str, int] = {}  # place of each id that this call has inserted
         for place, record in enumerate(records):
-            row = (record.id, record.text, _json(record.metadata, record.id), record.ref, _json(record.extra, record.id))
+            row = (
+                record.id,
+                record.text,
+                _json(record.metadata, record.id),
+                record.ref,
+                _json(record.extra, record.id),
+            )
             old = self._rows("SELECT key FROM documents WHERE id = ?", record.id)
             if old and duplicates == "fail":
                 raise DuplicateIdError(f"id: expected ids that are not stored yet, got {record.id!r}")
@@ -173,10 +182,10 @@ class Documents:
                 else:
                     keys[earlier] = -1
             with self._lock:
-                cursor = self._connection.execute(
+                inserted = self._connection.execute(
                     "INSERT INTO documents (id, text, metadata, ref, extra) VALUES (?, ?, ?, ?, ?)", row
                 )
-                keys[place] = cursor.lastrowid
+                keys[place] = inserted.lastrowid or -1
             fresh[record.id] = place
         return keys, np.array(replaced, dtype=np.int64)
 
@@ -232,7 +241,9 @@ class Documents:
         if where.exact or filter is None:
             return records
         if filter.predicate is None:
-            raise ValueError("filter: expected values of type str, int, float, bool or None, got one without such a form")
+            raise ValueError(
+                "filter: expected values of type str, int, float, bool or None, got one without such a form"
+            )
         return [record for record in records if filter.predicate(record)]
 
     def keys(self, filter: Filter) -> Keys:

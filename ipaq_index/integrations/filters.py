@@ -123,6 +123,7 @@ def _joined(word: str, wheres: Sequence[Where], exact: bool = True) -> Where:
 
 def _comparison(compare: Compare) -> Where:
     operator, value = compare.operator, compare.value
+    path: tuple[str, ...] = ()
     if operator in ("!=", "not in"):
         opposite: Operator = "==" if operator == "!=" else "in"
         return to_sql(Not(Compare(compare.field, opposite, value)))
@@ -131,7 +132,7 @@ def _comparison(compare: Compare) -> Where:
             return UNDECIDED
         return to_sql(Some(tuple(Compare(compare.field, "==", item) for item in value)))
     if compare.field.column is not None:
-        kind, content, path = "'text'", compare.field.column, ()
+        kind, content = "'text'", compare.field.column
     elif compare.field.path and all(PLAIN_KEY.fullmatch(key) for key in compare.field.path):
         kind, content = "json_type(metadata, ?)", "json_extract(metadata, ?)"
         path = ("$" + "".join(f'."{key}"' for key in compare.field.path),)
@@ -145,7 +146,7 @@ def _comparison(compare: Compare) -> Where:
         return Where("0")
     if not _is_scalar(value):
         return UNDECIDED
-    # The types are compared first: an array's or object's text must not be taken for a string, nor a string for a number.
+    # Types are compared first: an array's or object's text is not to be taken for a string, nor a string for a number.
     kinds = ("text",) if isinstance(value, str) else ("integer", "real", "true", "false")
     named = ", ".join(f"'{name}'" for name in kinds)
     test = f"instr({content}, ?) > 0" if operator == "has text" else f"{content} {operator} ?"

@@ -47,8 +47,9 @@ class IPAQDocumentStore:
 
     Notes
     -----
-    Every method has a twin ``…_async``. Filters are decided by SQLite where it can say the same; comparisons of dates, of
-    strings by order, or of anything but metadata are left to Haystack's own code. A number is never compared with a string.
+    Every method has a twin ``…_async``. Filters are decided by SQLite where it can say the same; comparisons of dates,
+    of strings by order, or of anything but metadata are left to Haystack's own code. A number is never above or below
+    a string.
     """
 
     def __init__(self, path: str | Path | None = None, **options: Any) -> None:
@@ -377,7 +378,9 @@ def _node(given: dict[str, Any]) -> Node:
     value = given["value"]
     values = value if isinstance(value, list) else [value]
     ordered = operator in (">", ">=", "<", "<=")
-    if any(isinstance(v, str) and (ordered or DATE.match(v)) for v in values) or ("in" in operator) != (value is values):
+    if any(isinstance(v, str) and (ordered or DATE.match(v)) for v in values) or ("in" in operator) != (
+        value is values
+    ):
         return Beyond()
     field = Field(column="id") if root == "id" and not path else Field(tuple(path) if root == "meta" else (root, *path))
     return Compare(field, operator, value)

@@ -48,9 +48,9 @@ class IPAQVectorStore(VectorStore):
 
     Notes
     -----
-    ``filter`` of all searches is either a dict, ``{"topic": "law", "year": {"$gte": 2020}}``, with ``$eq $ne $gt $gte $lt
-    $lte $in $nin $contains`` (substring) on values and ``$and $or $not`` around dicts, or a function of a `Document`. Dicts
-    are decided by SQLite, functions are called for every document.
+    ``filter`` of all searches is either a dict, ``{"topic": "law", "year": {"$gte": 2020}}``, with ``$eq $ne $gt $gte
+    $lt $lte $in $nin $contains`` (substring) on values and ``$and $or $not`` around dicts, or a function of a
+    `Document`. Dicts are decided by SQLite, functions are called for every document.
     """
 
     def __init__(self, embedding: Embeddings, path: str | Path | None = None, **options: Any) -> None:
@@ -181,7 +181,7 @@ class IPAQVectorStore(VectorStore):
         if not pairs:
             return []
         query = np.array(embedding, dtype=np.float32)
-        chosen = maximal_marginal_relevance(query, [vector for _, vector in pairs], lambda_mult, k)
+        chosen = maximal_marginal_relevance(query, [vector.tolist() for _, vector in pairs], lambda_mult, k)
         return [_document(pairs[place][0]) for place in chosen]
 
     def _hits(self, vector: Sequence[float], k: int, filter: MetadataFilter | None) -> list[Hit]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ipaq_index.integrations.documents import Record
-from ipaq_index.integrations.filters import All, Beyond, Compare, Field, Filter, Node, Not, Operator, Some
+from ipaq_index.integrations.filters import All, Beyond, Compare, Filter, Node, Not, Operator, Some
+from ipaq_index.integrations.filters import Field as Where
 from ipaq_index.integrations.store import Hit, VectorDocuments
 
 try:
-    from llama_index.core.bridge.pydantic import PrivateAttr
+    from llama_index.core.bridge.pydantic import Field, PrivateAttr
     from llama_index.core.indices.query.embedding_utils import get_top_k_mmr_embeddings
     from llama_index.core.schema import BaseNode, MetadataMode, TextNode
     from llama_index.core.vector_stores.types import (
@@ -62,20 +63,20 @@ class IPAQVectorStore(BasePydanticVectorStore):
 
     Notes
     -----
-    Query modes DEFAULT and MMR; `MetadataFilters` with all operators and conditions, nested too. Similarities are cosines or
-    inner products; for "l2" minus the squared distance. A number is never above or below a string.
+    Query modes DEFAULT and MMR; `MetadataFilters` with all operators and conditions, nested too. Similarities are
+    cosines or inner products; for "l2" minus the squared distance. A number is never above or below a string.
     """
 
     stores_text: bool = True
     flat_metadata: bool = False
     path: str | None = None
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     _store: VectorDocuments = PrivateAttr()
 
     def __init__(self, path: str | Path | None = None, options: dict[str, Any] | None = None, **more: Any) -> None:
         fields = {name: more.pop(name) for name in list(more) if name in type(self).model_fields}
         chosen = {**(options or {}), **more}
-        super().__init__(path=None if path is None else str(path), options=chosen, **fields)
+        super().__init__(**{"path": None if path is None else str(path), "options": chosen, **fields})
         self._store = VectorDocuments(path, **chosen)
 
     @classmethod
@@ -99,7 +100,7 @@ class IPAQVectorStore(BasePydanticVectorStore):
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes of a source document."""
-        self._store.delete_matching(Filter(Compare(Field(column="ref"), "==", ref_doc_id)))
+        self._store.delete_matching(Filter(Compare(Where(column="ref"), "==", ref_doc_id)))
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
@@ -129,7 +130,9 @@ class IPAQVectorStore(BasePydanticVectorStore):
             raise ValueError(f"mode: expected 'default' or 'mmr', got {query.mode.value!r}")
         if query.query_embedding is None:
             raise ValueError("query_embedding: expected a vector, got None")
-        filter = as_filter(query.filters, query.node_ids, query.doc_ids)
+        filter = as_filter(
+            query.filters, query.node_ids or None, query.doc_ids or None
+        )  # [] is what indexes pass for "any"
         vector, k = np.asarray(query.query_embedding), query.similarity_top_k
         if query.mode == VectorStoreQueryMode.MMR:
             threshold = kwargs.get("mmr_threshold", query.mmr_threshold)
@@ -200,12 +203,12 @@ class IPAQVectorStore(BasePydanticVectorStore):
 def as_filter(
     filters: MetadataFilters | None, node_ids: list[str] | None = None, doc_ids: list[str] | None = None
 ) -> Filter | None:
-    """Translate LlamaIndex's filters, with the ids that nodes or their source documents must have; None for no filter."""
+    """Translate filters, and the ids that nodes or their source documents must have; None if there are none."""
     parts: list[Node] = []
     if node_ids is not None:
-        parts.append(Compare(Field(column="id"), "in", node_ids))
+        parts.append(Compare(Where(column="id"), "in", node_ids))
     if doc_ids is not None:
-        parts.append(Compare(Field(column="ref"), "in", doc_ids))
+        parts.append(Compare(Where(column="ref"), "in", doc_ids))
     if filters is not None and filters.filters:
         parts.append(_node(filters))
     if not parts:
@@ -230,7 +233,7 @@ def _comparison(filter: MetadataFilter) -> Node:
         return All(()) if operator == "!=" else NOTHING if operator == "==" else Beyond()
     if operator in ("in", "not in") and isinstance(filter.value, str):
         return Beyond()  # a substring of the value, in Python's sense of "in"
-    return Compare(Field((filter.key,)), operator, filter.value)
+    return Compare(Where((filter.key,)), operator, filter.value)
 
 
 def _accepts(filters: MetadataFilters, record: Record) -> bool:

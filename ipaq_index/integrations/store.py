@@ -1,8 +1,8 @@
 """Documents and their vectors under one roof: SQLite for what must be exact, an `Index` for what must be fast.
 
-Every write is one SQLite transaction and durable when the call returns. The index is a summary of the vectors in SQLite:
-`VectorDocuments.save` writes it to a new file and names that file in a transaction, which is the one moment at which old
-becomes new for both. Opening loads the file that is named and repeats what was written since.
+Every write is one SQLite transaction and durable when the call returns. The index is a summary of the vectors in
+SQLite: `VectorDocuments.save` writes it to a new file and names that file in a transaction, which is the one moment at
+which old becomes new for both. Opening loads the file that is named and repeats what was written since.
 """
 
 import math
@@ -93,7 +93,9 @@ class VectorDocuments:
         self.path = None if path is None else Path(path)
         asked = Options(**options)
         if path is None and not asked.keep_vectors:
-            raise ValueError("keep_vectors: expected a path to save the index to before vectors are dropped, got no path")
+            raise ValueError(
+                "keep_vectors: expected a path to save the index to before vectors are dropped, got no path"
+            )
         if self.path is not None:
             self.path.mkdir(parents=True, exist_ok=True)
         self.documents = Documents(":memory:" if self.path is None else str(self.path / FILE))
@@ -108,7 +110,9 @@ class VectorDocuments:
             self.options = asked if kept is None else Options(**kept)
             for name, value in options.items():
                 if value != getattr(self.options, name):
-                    raise ValueError(f"{name}: expected {getattr(self.options, name)!r}, as stored in {path}, got {value!r}")
+                    raise ValueError(
+                        f"{name}: expected {getattr(self.options, name)!r}, as stored in {path}, got {value!r}"
+                    )
             self._open_index()
         except BaseException:
             self.documents.close()

@@ -10,8 +10,8 @@ from haystack.testing import document_store as sync_tests
 from haystack.testing import document_store_async as async_tests
 from haystack.utils.filters import document_matches_filter
 
-from ipaq_index.integrations.haystack import IPAQDocumentStore, IPAQEmbeddingRetriever, as_filter
 from ipaq_index.integrations.filters import to_sql
+from ipaq_index.integrations.haystack import IPAQDocumentStore, IPAQEmbeddingRetriever, as_filter
 
 
 def single(values):
@@ -20,7 +20,7 @@ def single(values):
 
 
 class Store:
-    """The store under test; Haystack lets a store say how its documents equal those written: here embeddings are float32."""
+    """The store under test. Haystack lets a store say when documents are equal: here embeddings are kept in float32."""
 
     @pytest.fixture(params=["memory", "directory"])
     def document_store(self, request, tmp_path):
@@ -77,7 +77,13 @@ def corpus(count=60, dim=8):
         Document(
             id=str(i),
             content=f"text {i}",
-            meta={"i": i, "half": i / 2, "kind": "ab"[i % 2], "nested": {"deep": i % 3}, "date": f"2024-01-{i % 28 + 1:02}"},
+            meta={
+                "i": i,
+                "half": i / 2,
+                "kind": "ab"[i % 2],
+                "nested": {"deep": i % 3},
+                "date": f"2024-01-{i % 28 + 1:02}",
+            },
             embedding=rng.standard_normal(dim).tolist(),
         )
         for i in range(count)
@@ -150,7 +156,9 @@ def test_filters_mean_what_haystack_says_they_mean(filters):
 
 
 def test_plain_comparisons_are_decided_by_sqlite():
-    assert all(to_sql(as_filter(f).node).exact for f in [*FILTERS[:4], FILTERS[5], FILTERS[8], FILTERS[10], FILTERS[11]])
+    assert all(
+        to_sql(as_filter(f).node).exact for f in [*FILTERS[:4], FILTERS[5], FILTERS[8], FILTERS[10], FILTERS[11]]
+    )
     assert not any(to_sql(as_filter(f).node).exact for f in [FILTERS[4], FILTERS[6], FILTERS[7], FILTERS[9]])
 
 
@@ -171,7 +179,9 @@ def test_a_pipeline_with_the_retriever_survives_serialisation(tmp_path):
     pipeline.add_component("retriever", IPAQEmbeddingRetriever(store, top_k=3))
     text = pipeline.dumps()
     store.close()
-    found = Pipeline.loads(text, allowed_modules=["ipaq_index.integrations.haystack"]).run({"retriever": {"query_embedding": [1.0] * 8}})["retriever"]["documents"]
+    found = Pipeline.loads(text, allowed_modules=["ipaq_index.integrations.haystack"]).run(
+        {"retriever": {"query_embedding": [1.0] * 8}}
+    )["retriever"]["documents"]
     assert len(found) == 3
 
 
