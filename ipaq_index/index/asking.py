@@ -220,7 +220,8 @@ class Asking(Stored):
         own = self._rows(content, as_id_array(ids))
         if not len(own):
             raise ValueError("ids: expected at least one id, got none")
-        scores, rows = self._asked(content, content.decode(own), nprobe, filter, threads).top(k + 1, K_FACTOR)
+        q = normalised(content.decode(own), self.metric)
+        scores, rows = self._asked(content, q, nprobe, filter, threads).top(k + 1, K_FACTOR)
         others = np.argsort(rows == own[:, None], axis=1, kind="stable")[:, :k]
         scores, rows = np.take_along_axis(scores, others, 1), np.take_along_axis(rows, others, 1)
         return (np.float32(0) - scores if self.metric == "l2" else scores), content.ids.of_rows(rows)

@@ -154,8 +154,8 @@ class Content:
 def _bias(x: Vectors, error: Vectors) -> Vectors:
     """Return -|x|²/2 + <x, error> of each row, ``error`` being x less its decoding.
 
-    Added to <q, decoded x> this ranks by L2 distance, and what the codes miss is only <q - x, error>: little for the
-    near neighbours, where <q, error> would be as large as for any vector.
+    With it <q, decoded x> tells |q - decoded x|² - |error|², a squared distance that is off by 2 <q - x, error> only:
+    little for near neighbours, where with |x|² alone it would be 2 <q, error>, as for any vector.
     """
     half = 0.5 * np.einsum("ij,ij->i", x, x, dtype=np.float64)
     return (np.einsum("ij,ij->i", x, error, dtype=np.float64) - half).astype(np.float32)

@@ -102,7 +102,7 @@ class IdMap:
         if sequence is None and (ids[0] < self.next_id or (np.diff(ids) < 0).any()):
             names = self._spelt_out()
             sequence, clock = names.copy(), self.next_id
-        if names is None and not np.array_equal(ids, rows):
+        if names is None and (len(runs.count) > 1 or not np.array_equal(ids, rows)):
             names = self._spelt_out()
         if names is not None:
             names[rows] = ids
