@@ -68,7 +68,15 @@ class IdMap:
         return order
 
     def new_ids(self, count: int) -> Ids:
-        """Return ids for new vectors: numbers that continue after the largest there was."""
+        """Return ids for new vectors: numbers that continue after the largest there was.
+
+        Raises
+        ------
+        ValueError
+            If they would go beyond int64.
+        """
+        if self.next_id + count > 1 << 63:
+            raise ValueError(f"ids: expected to be given, as numbers after {self.next_id - 1} do not fit int64")
         return np.arange(self.next_id, self.next_id + count, dtype=np.int64)
 
     def on(self, runs: Runs) -> "IdMap":

@@ -70,6 +70,8 @@ def restored(config: IndexConfig, state: dict[str, Any]) -> Content:
     count, next_id, clock, encoded = (
         as_count(state[name], name, least=0) for name in ("count", "next_id", "clock", "encoded")
     )
+    if next_id > 1 << 63 or clock > 1 << 61 or encoded > 1 << 61:
+        raise ValueError(f"next_id, clock, encoded: expected numbers in int64, got {next_id}, {clock}, {encoded}")
     if "blocks" not in arrays or not arrays["blocks"].ndim:
         raise ValueError("section 'blocks': expected codes, got nothing")
     runs = _runs(_under("runs.", arrays), content.nlist, count, len(arrays["blocks"]))

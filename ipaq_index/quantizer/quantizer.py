@@ -11,7 +11,15 @@ from ipaq_index.quantizer import codebook, encode, search, transform
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
-from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, Side, decode_scales, encode_scales, fitted_format
+from ipaq_index.quantizer.scale import (
+    TWO_BYTES,
+    ScaleFormat,
+    Side,
+    checked_format,
+    decode_scales,
+    encode_scales,
+    fitted_format,
+)
 from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
 from ipaq_index.quantizer.trellis import trellis, walk
@@ -247,7 +255,7 @@ class Quantizer:
             spec,
             Transform(arrays["mean"], arrays["forward"], arrays["dual"]),
             LevelSets(arrays["bits"], arrays["levels"]),
-            ScaleFormat(*meta["scale_format"]),
+            checked_format(meta["scale_format"], 8 * spec.side_bytes, _start_bits(spec)),
             arrays["variances"],
         )
 

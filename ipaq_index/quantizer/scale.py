@@ -1,6 +1,6 @@
 """Scales in one or two bytes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ class ScaleFormat(NamedTuple):
 
 # 16 bits: scales from 2^-8 to 2^8, precise to 2^-13 (0.006 %) of their size.
 TWO_BYTES = ScaleFormat(state_bits=0, base=(127 - 8) << 23, step=1 << 11)
+LARGEST = 0x7F7FFFFF  # bits of the largest finite float32
 MARGIN = 0.1  # of the logarithmic range of a sample's scales that is kept free at each end
 
 
@@ -43,6 +44,23 @@ def fitted_format(scales: npt.NDArray[np.float64], side_bits: int, state_bits: i
     low, high = (int(end) for end in ends.view(np.int32))
     step = max(1, -(-(high - low) // ((1 << (side_bits - state_bits)) - 2)))
     return ScaleFormat(state_bits, low - step, step)
+
+
+def checked_format(values: Any, side_bits: int, state_bits: int) -> ScaleFormat:
+    """Return the format that a file tells of.
+
+    Raises
+    ------
+    ValueError
+        If it is not of three integers, is for another state, or has a code whose scale is no finite float32.
+    """
+    if not isinstance(values, list) or len(values) != 3 or not all(type(value) is int for value in values):
+        raise ValueError(f"scale_format: expected three integers, got {values!r}")
+    found = ScaleFormat(*values)
+    top = found.base + found.step * ((1 << (side_bits - state_bits)) - 1)
+    if found.state_bits != state_bits or found.step < 1 or found.base + found.step < 0 or top > LARGEST:
+        raise ValueError(f"scale_format: expected state_bits={state_bits} and scales in float32, got {found}")
+    return found
 
 
 def encode_scales(scales: npt.NDArray[np.float64], scale_format: ScaleFormat, dtype: npt.DTypeLike) -> Side:
