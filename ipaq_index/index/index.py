@@ -9,11 +9,12 @@ import numpy.typing as npt
 from ipaq_index.index.asking import Asking, Ids, Scores
 from ipaq_index.index.config import IndexConfig, Metric, thread_count
 from ipaq_index.index.content import Content, normalised
+from ipaq_index.index.dataset import batches, sample
 from ipaq_index.index.faiss_names import FaissNames
 from ipaq_index.index.refine import Refine
 from ipaq_index.index.state import describe, restored
-from ipaq_index.index.training import quantizer_spec, trained
-from ipaq_index.index.validation import as_id_array, as_ids, as_vectors, chunks, listed
+from ipaq_index.index.training import quantizer_spec, sample_rows, trained
+from ipaq_index.index.validation import as_count, as_id_array, as_ids, as_vectors, chunks, listed
 from ipaq_index.index.versions import Versions
 
 
@@ -196,6 +197,52 @@ class Index(Asking, FaissNames):
         chosen = None if ids is None else as_ids(ids, len(table))
         with self._writer:
             self._publish(self._added(self._trained("add"), table, chosen))
+
+    def add_dataset(
+        self,
+        ds: Any,
+        column: str = "emb",
+        id_column: str | None = None,
+        *,
+        queries: npt.ArrayLike | None = None,
+        batch_size: int = 16_384,
+    ) -> int:
+        """Add a column of a Hugging Face data set batch by batch, training first if the index is not trained.
+
+        Parameters
+        ----------
+        ds : datasets.Dataset or datasets.IterableDataset
+            Never held in memory whole. Level sets are fitted to an even sample of a `Dataset`, but to the first rows of
+            a stream: shuffle one that has an order.
+        column : str
+            Column of vectors.
+        id_column : str, optional
+            Column of integer ids; numbers continue if not given.
+        queries : (m, dim) array_like, optional
+            Typical queries, for the training.
+        batch_size : int
+            Rows read at a time.
+
+        Returns
+        -------
+        int
+            How many vectors were added: all, or the call raised and none were.
+        """
+        rows = as_count(batch_size, "batch_size")
+        asked = None if queries is None else as_vectors(queries, self.dim, "queries")
+        with self._writer:
+            content, before = self._content, self.ntotal
+            read = batches(ds, self.dim, column, id_column, rows)
+            if content is None:
+                seen, read = sample(ds, read, self.dim, column, sample_rows(self._config), self._config.seed)
+                content = trained(self._config, seen, asked)
+            for vectors, ids in read:
+                content = self._added(content, vectors, ids)
+            if self._content is None:
+                self._start_anew(content)
+            else:
+                self._publish(content)
+            return self.ntotal - before
 
     def _added(self, content: Content, table: np.ndarray, ids: Ids | None) -> Content:
         if ids is not None:

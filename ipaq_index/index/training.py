@@ -28,6 +28,11 @@ def quantizer_spec(config: IndexConfig) -> QuantizerSpec:
     )
 
 
+def sample_rows(config: IndexConfig) -> int:
+    """Return how many vectors training looks at, at most."""
+    return max(TRAIN_ROWS, POINTS * config.nlist if isinstance(config.nlist, int) else 0)
+
+
 def trained(config: IndexConfig, x: np.ndarray, queries: np.ndarray | None) -> Content:
     """Return an empty index's content, fitted to samples of vectors and queries.
 
@@ -43,7 +48,7 @@ def trained(config: IndexConfig, x: np.ndarray, queries: np.ndarray | None) -> C
     nlist = auto_nlist(len(x)) if config.nlist == "auto" else config.nlist
     if nlist is not None and nlist > len(x):
         raise ValueError(f"x: expected at least {nlist} vectors, one for each of nlist={nlist} lists, got {len(x)}")
-    sample = normalised(_sample(x, max(TRAIN_ROWS, POINTS * (nlist or 0)), rng), config.metric)
+    sample = normalised(_sample(x, sample_rows(config), rng), config.metric)
     asked = None if queries is None else normalised(_sample(queries, TRAIN_ROWS, rng), config.metric)
     partition = None
     fine = None if config.refine is None else FineCodec.fit(config.refine, sample)

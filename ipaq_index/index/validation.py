@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.index.inputs import as_array
+
 CHUNK_ROWS = 16_384  # rows converted to float32 at a time: 3 MB at 50-d, 100 MB at 1,536-d, so never a second copy of x
 
 INT64 = np.iinfo(np.int64)
@@ -18,7 +20,7 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     Parameters
     ----------
     x : array_like
-        Any real dtype, any memory order, nested lists too.
+        Any real dtype, any memory order, nested lists too; tensors and columns of other libraries (see `inputs`).
     dim : int
         The expected number of columns.
     name : str
@@ -40,6 +42,7 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     """
     if np.ma.isMaskedArray(x) and np.ma.is_masked(x):
         raise ValueError(f"{name}: expected values in every place, got a masked array with missing ones")
+    x = as_array(x, name)
     try:
         table = np.asarray(x)
     except ValueError as error:  # NumPy's own message on ragged lists does not name the argument
