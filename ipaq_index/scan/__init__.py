@@ -2,7 +2,6 @@
 
 from ipaq_index.scan.layout import BLOCK, Layout
 from ipaq_index.scan.packed import CodeBook, PackedCodes
-from ipaq_index.scan.score import score_rows
-from ipaq_index.scan.search import top_k
+from ipaq_index.scan.search import range_search, score_rows, top_k, top_k_lists
 
-__all__ = ["BLOCK", "CodeBook", "Layout", "PackedCodes", "score_rows", "top_k"]
+__all__ = ["BLOCK", "CodeBook", "Layout", "PackedCodes", "range_search", "score_rows", "top_k", "top_k_lists"]

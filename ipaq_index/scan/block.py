@@ -1,10 +1,9 @@
-"""Scoring blocks of 32 rows for a group of queries: vector code where there is any, its plain twin everywhere.
+"""Scoring blocks of 32 rows: vector code where there is any, its plain twin everywhere.
 
-Tables lie as ``[query][quad][low, high nibble][pair of the quad][16]`` bytes. Sums are exact integers, the same on
-every instruction set.
+Two ways: for one query, tables looked up by nibble; for many, rows decoded once and multiplied with weights. All sums
+are exact integers, and scores follow from them by the same float operations, on every instruction set.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,124 +13,148 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from ipaq_index.scan import emit
-from ipaq_index.scan.emit import BLOCK, QUAD
+from ipaq_index.scan import emit, emit_dense, emit_lookups
+from ipaq_index.scan.emit import BLOCK
+from ipaq_index.scan.frame import Frame
 from ipaq_index.scan.isa import Avx2, Avx512, Neon, Portable
-from ipaq_index.scan.packed import Rows
+from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 
-TOP = 255  # largest sum of a pair's two look-ups: they are added as bytes
+GROUP = emit_dense.GROUP
+LOOKUPS = {Avx512: emit_lookups.avx512, Avx2: emit_lookups.avx2, Neon: emit_lookups.neon}
+DENSE = {Avx512: emit_dense.AVX512, Avx2: emit_dense.AVX2, Neon: emit_dense.NEON}
 
 ScaleFormat = tuple[int, int, int]
-Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
 
 
-class Addresses(NamedTuple):
-    """Where the arrays of rows and frame begin. Taking an address counts a reference in and out, so it is done once."""
-
-    blocks: int
-    side: int
-    bias: int
-    luts: int
-    start: int
-    floors: int
-    inverse: int
-    sums: int
-    above: int
-
-
-class Frame(NamedTuple):
-    """What queries bring to a scan, and what comes out of it.
-
-    A row's score is ``scale * sum + bias / step`` in units of the query's step, its offset left out; the sum begins at
-    ``start`` and adds up look-ups.
+class Tile(NamedTuple):
+    """Decoded blocks.
 
     Attributes
     ----------
-    luts : (nq, quads, 2, 4, 16) uint8
-        Tables; the two look-ups of a pair add up to `TOP` at the most.
-    start : (nq,) int32
-        Where sums begin.
-    floors : (nq,) float32
-        Scores above its floor are what a query is interested in.
-    inverse : (nq,) float32
-        1 / step.
-    sums : (queries, 32) int32
-        Result: sums for the rows of a block.
-    above : (queries,) uint32
-        Result: bit i is set where row i's score is above the query's floor.
-    bits : (1,) int32
-        Room for `scale`.
+    blocks : (size,) int64
+        Their numbers.
+    levels : (size + 1, quads, 32, 4) uint8
+        Levels; one more, since blocks may be decoded in twos.
+    scales, biases : (size + 1, 32) float32
     """
 
-    luts: Bytes
-    start: Integers
-    floors: Floats
-    inverse: Floats
-    sums: Integers
-    above: npt.NDArray[np.uint32]
-    bits: Integers
+    blocks: Integers
+    levels: npt.NDArray[np.uint8]
+    scales: Floats
+    biases: Floats
 
 
-def next_block(
-    isa: Any,
-    group: tuple[int, ...],
-    rows: Rows,
-    scale_format: ScaleFormat,
-    span: tuple[int, int],
-    first: int,
-    frame: Frame,
-    at: Addresses,
-) -> int:
-    """Return the next block with a score above a floor, its sums in ``frame``; the end if there is none.
+def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame) -> int:
+    """Return the next block with a score not below the floor, its sums in ``frame``; the end if there is none.
 
-    In a kernel this is vector code for ``isa`` (`emit_block`); the code below is its twin, and the portable form.
+    In a kernel this is vector code for ``isa``; the code below is its twin, and the portable form.
 
     Parameters
     ----------
     isa : Isa
         Instruction set, known by its type.
-    group : tuple of int
-        Its length is the number of queries that share the loads of codes.
-    rows : Rows
-        Packed codes.
-    scale_format : (int, int, int)
-        See `CodeBook`.
+    rows, meaning : Rows, Meaning
+        Packed codes, and what they mean.
     span : (int, int)
         The block to begin with, and the end.
-    first : int
-        The first query of the group.
     frame : Frame
-        Input and results.
-    at : Addresses
-        Of rows and frame; see `addresses`.
+        Of one query.
     """
+    inverse, shift, floor = frame.bars
     for block in range(span[0], span[1]):
-        any_above = False
-        for g in range(len(group)):
-            frame.sums[g, :] = frame.start[first + g]
-            for pair in range(rows.blocks.shape[1]):
-                tables = frame.luts[first + g, pair // QUAD, :, pair % QUAD]
-                for i in range(BLOCK):
-                    code = rows.blocks[block, pair, i]
-                    frame.sums[g, i] += np.int32(tables[0, code & 15]) + np.int32(tables[1, code >> 4])
-            frame.above[g] = 0
+        frame.sums[0, :] = frame.start[0]
+        for pair in range(meaning.first_pairs):
+            tables = frame.tables[pair // QUAD, :, pair % QUAD]
             for i in range(BLOCK):
-                row = block * BLOCK + i
-                floor = frame.floors[first + g]
-                if len(rows.bias):
-                    floor -= rows.bias[row] * frame.inverse[first + g]
-                if scale(rows.side[row], scale_format, frame.bits) * np.float32(frame.sums[g, i]) > floor:
-                    frame.above[g] |= np.uint32(1) << np.uint32(i)
-                    any_above = True
-        if any_above:
+                code = rows.blocks[block, pair, i]
+                frame.sums[0, i] += np.int32(tables[0, code & 15]) + np.int32(tables[1, code >> 4])
+        for i in range(BLOCK):
+            row = block * BLOCK + i
+            score = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(frame.sums[0, i])
+            if len(rows.bias):
+                score += rows.bias[row] * inverse[0]
+            if score + shift[0] >= floor[0]:
+                frame.above[0] |= np.uint32(1) << np.uint32(i)
+        if frame.above[0]:
             return block
     return span[1]
 
 
+def next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame) -> int:
+    """Return the place in the tile of the next block with a score not below a floor, its sums in ``frame``, or the end.
+
+    Parameters
+    ----------
+    isa : Isa
+    with_bias : array
+        `Rows.bias`: by its type, whether there is one.
+    tile : Tile
+    span : (int, int)
+        The place to begin with, and the end.
+    frame : Frame
+        Of `GROUP` queries.
+    """
+    inverse, shift, floor = frame.bars
+    weights = frame.tables.view(np.int8)
+    for place in range(span[0], span[1]):
+        any_above = False
+        for g in range(len(frame.start)):
+            for i in range(BLOCK):
+                total = frame.start[g]
+                for quad in range(len(weights)):
+                    for part in range(QUAD):
+                        total += np.int32(tile.levels[place, quad, i, part]) * np.int32(weights[quad, g, part])
+                frame.sums[g, i] = total
+                score = tile.scales[place, i] * np.float32(total)
+                if len(with_bias):
+                    score += tile.biases[place, i] * inverse[g]
+                if score + shift[g] >= floor[g]:
+                    frame.above[g] |= np.uint32(1) << np.uint32(i)
+                    any_above = True
+        if any_above:
+            return place
+    return span[1]
+
+
+def decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> None:
+    """Decode the first ``count`` blocks of a tile: levels and scales; biases are copied.
+
+    Parameters
+    ----------
+    isa : Isa
+    rows, meaning : Rows, Meaning
+    tile : Tile
+    count : int
+    """
+    a, b, trellis = meaning.feedback
+    for place in range(count):
+        for i in range(BLOCK):
+            row = tile.blocks[place] * BLOCK + i
+            tile.scales[place, i] = scale_of(rows.side[row], meaning.scale_format)
+            if len(rows.bias):
+                tile.biases[place, i] = rows.bias[row]
+            state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
+            for n in range(len(meaning.active)):
+                _, first, last, _ = meaning.active[n]
+                symbol = symbol_of(rows, meaning, row, first, last)
+                level = symbol + (symbol & trellis) + (state & 1)
+                if first < last:
+                    state = (state >> 1) ^ (state & 1) * a ^ (symbol & 1) * b
+                tile.levels[place, n // QUAD, i, n % QUAD] = meaning.bytes[n, level]
+
+
 @njit(nogil=True, cache=True)
-def scale(side: int, scale_format: ScaleFormat, bits: Integers) -> np.float32:
+def symbol_of(rows: Rows, meaning: Meaning, row: int, first: int, last: int) -> int:
+    """Return the symbol whose pieces are numbered ``first`` to ``last`` - 1."""
+    symbol = 0
+    for n in range(first, last):
+        code = np.int64(rows.blocks[row // BLOCK, meaning.steps[n, 0], row % BLOCK])
+        symbol |= (code >> meaning.steps[n, 1] & meaning.steps[n, 2]) << meaning.steps[n, 3]
+    return symbol
+
+
+@njit(nogil=True, cache=True)
+def scale(side: int, scale_format: ScaleFormat, bits: npt.NDArray[np.int32]) -> np.float32:
     """Return the scale of one row from its side code; ``bits`` is room for one int32."""
     state_bits, base, step = scale_format
     code = np.int64(side) >> state_bits
@@ -140,56 +163,25 @@ def scale(side: int, scale_format: ScaleFormat, bits: Integers) -> np.float32:
 
 
 @njit(nogil=True, cache=True)
-def addresses(rows: Rows, frame: Frame) -> Addresses:
-    """Return where the arrays begin; good while ``rows`` and ``frame`` live."""
-    return Addresses(
-        rows.blocks.ctypes.data,
-        rows.side.ctypes.data,
-        rows.bias.ctypes.data,
-        frame.luts.ctypes.data,
-        frame.start.ctypes.data,
-        frame.floors.ctypes.data,
-        frame.inverse.ctypes.data,
-        frame.sums.ctypes.data,
-        frame.above.ctypes.data,
-    )
+def scale_of(side: int, scale_format: ScaleFormat) -> np.float32:
+    """Return the scale of one row; slower than `scale`."""
+    return scale(side, scale_format, np.empty(1, dtype=np.int32))
 
 
-@overload(next_block)
-def _next_block(
-    isa: Any,
-    group: tuple[int, ...],
-    rows: Rows,
-    scale_format: ScaleFormat,
-    span: tuple[int, int],
-    first: int,
-    frame: Frame,
-    at: Addresses,
-) -> Any:
+@overload(next_lookup)
+def _next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame) -> Any:
     if isa.instance_class is Portable:
-        return next_block
+        return next_lookup
 
-    def emitted(
-        isa: Any,
-        group: tuple[int, ...],
-        rows: Rows,
-        scale_format: ScaleFormat,
-        span: tuple[int, int],
-        first: int,
-        frame: Frame,
-        at: Addresses,
-    ) -> int:
-        blocks, side, bias, luts = rows.blocks, rows.side, rows.bias, frame.luts
-        codes = at.blocks + span[0] * blocks.strides[0]
-        tables = at.luts + first * luts.strides[0]
-        shape = (luts.shape[1], blocks.shape[1])
-        query = (at.start + 4 * first, at.floors + 4 * first, at.inverse + 4 * first)
-        sides = at.side + span[0] * BLOCK * side.itemsize
-        biases = at.bias + span[0] * BLOCK * bias.itemsize
+    def emitted(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame) -> int:
+        blocks, side, bias = rows.blocks, rows.side, rows.bias
+        codes = blocks.ctypes.data + span[0] * blocks.strides[0]
+        sides = side.ctypes.data + span[0] * BLOCK * side.itemsize
+        biases = bias.ctypes.data + span[0] * BLOCK * bias.itemsize
+        query = (frame.tables.ctypes.data, frame.start.ctypes.data, frame.bars.ctypes.data)
+        out = (frame.sums.ctypes.data, frame.above.ctypes.data)
         for block in range(span[0], span[1]):
-            if emit_block(
-                isa, group, side, bias, codes, tables, shape, query, (sides, biases), scale_format, (at.sums, at.above)
-            ):
+            if emit_lookup(isa, side, bias, (codes, sides, biases), meaning.first_pairs, query, meaning.scale_format, out):
                 return block
             codes += blocks.strides[0]
             sides += BLOCK * side.itemsize
@@ -199,37 +191,165 @@ def _next_block(
     return emitted
 
 
-@intrinsic
-def emit_block(
-    _context: Any,
-    isa: Any,
-    group: Any,
-    side: Any,
-    bias: Any,
-    codes: Any,
-    luts: Any,
-    shape: Any,
-    query: Any,
-    rows: Any,
-    scale_format: Any,
-    out: Any,
-) -> Any:
-    """One block of `next_block` in vector instructions, arrays as addresses; returns whether a score is above a floor.
+@overload(next_product)
+def _next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame) -> Any:
+    if isa.instance_class is Portable:
+        return next_product
 
-    ``shape`` is (quads, pairs), ``query`` (start, floors, inverse), ``rows`` (side, bias), ``out`` (sums, above), which
-    are written only if one score is above. ``side`` and ``bias`` are the arrays, known by their types.
+    def emitted(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame) -> int:
+        quads, size = len(frame.tables), len(frame.start)
+        levels = tile.levels.ctypes.data + span[0] * tile.levels.strides[0]
+        scales = tile.scales.ctypes.data + span[0] * 4 * BLOCK
+        biases = tile.biases.ctypes.data + span[0] * 4 * BLOCK
+        query = (frame.tables.ctypes.data, frame.start.ctypes.data, frame.bars.ctypes.data)
+        out = (frame.sums.ctypes.data, frame.above.ctypes.data)
+        for place in range(span[0], span[1]):
+            if emit_product(isa, with_bias, (levels, scales, biases), quads, query, size, out):
+                return place
+            levels += tile.levels.strides[0]
+            scales += 4 * BLOCK
+            biases += 4 * BLOCK
+        return span[1]
+
+    return emitted
+
+
+@overload(decode)
+def _decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> Any:
+    if isa.instance_class is Portable:
+        return decode
+    together = max(1, DENSE[isa.instance_class].decoded // BLOCK)
+
+    def emitted(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> None:
+        blocks, side, levels, scales = rows.blocks, rows.side, tile.levels, tile.scales
+        arrays = (meaning.steps.ctypes.data, meaning.active.ctypes.data, meaning.bytes.ctypes.data)
+        for place in range(0, count, together):
+            first, second = tile.blocks[place], tile.blocks[min(place + together, count) - 1]
+            codes = (blocks.ctypes.data + first * blocks.strides[0], blocks.ctypes.data + second * blocks.strides[0])
+            sides = (
+                side.ctypes.data + first * BLOCK * side.itemsize,
+                side.ctypes.data + second * BLOCK * side.itemsize,
+            )
+            out = (levels.ctypes.data + place * levels.strides[0], scales.ctypes.data + place * 4 * BLOCK)
+            emit_decode(
+                isa, side, codes, sides, out, levels.strides[0], arrays, meaning.bytes.strides[0], levels.shape[1],
+                meaning.feedback, meaning.scale_format,
+            )  # fmt: skip
+        if len(rows.bias):
+            for place in range(count):
+                for i in range(BLOCK):
+                    tile.biases[place, i] = rows.bias[tile.blocks[place] * BLOCK + i]
+
+    return emitted
+
+
+def _addresses(count: int) -> Any:
+    return types.UniTuple(types.intp, count)
+
+
+@intrinsic
+def emit_lookup(
+    _context: Any, isa: Any, side: Any, bias: Any, rows: Any, pairs: Any, query: Any, scale_format: Any, out: Any
+) -> Any:
+    """One block of `next_lookup` in vector instructions; returns whether a score is not below the floor.
+
+    ``rows`` is (codes, side, bias) and ``query`` (tables, start, bars), all addresses; ``side`` and ``bias`` are the
+    arrays, known by their types; ``out`` (sums, above) is written only where a score is not below.
     """
-    one, two, three = types.intp, types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
-    signature = types.boolean(isa, group, side, bias, one, one, two, three, two, three, two)
-    sums: Callable[..., emit.Halves] = {Avx512: emit.avx512, Avx2: emit.avx2, Neon: emit.neon}[isa.instance_class]
+    signature = types.boolean(isa, side, bias, *map(_addresses, (3,)), types.intp, *map(_addresses, (3, 3, 2)))
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        codes_, luts_ = arguments[4:6]
-        shape_, query_, rows_, format_, out_ = (cgutils.unpack_tuple(builder, t) for t in arguments[6:])
-        start, floors, inverse = query_
-        halves = sums(builder, group.count, codes_, luts_, *shape_, start)
-        scales = emit.scales(builder, ir.VectorType(ir.IntType(side.dtype.bitwidth), 16), rows_[0], format_)
-        offsets = (rows_[1], inverse) if bias.dtype == types.float32 else None
-        return emit.compare(builder, halves, floors, scales, offsets, out_)
+        codes, sides, biases = cgutils.unpack_tuple(builder, arguments[3])
+        tables, start, bars = cgutils.unpack_tuple(builder, arguments[5])
+        format_, out_ = (cgutils.unpack_tuple(builder, t) for t in arguments[6:])
+        sums = LOOKUPS[isa.instance_class](builder, codes, tables, arguments[4], start)
+        kind = ir.IntType(side.dtype.bitwidth)
+        of_rows = [emit.scales(builder, kind, sides, 16, format_, first) for first in (0, 16)]
+        added = None
+        if bias.dtype == types.float32:
+            added = [emit.load(builder, emit.floats(16), biases, 4 * first) for first in (0, 16)]
+        return emit.compare(builder, [sums], 0, of_rows, added, _bars(builder, bars, 1), out_)
+
+    return signature, generate
+
+
+@intrinsic
+def emit_product(
+    _context: Any, isa: Any, bias: Any, rows: Any, quads: Any, query: Any, size: Any, out: Any
+) -> Any:
+    """One block of `next_product`; ``rows`` is (levels, scales, biases), ``query`` (weights, start, bars)."""
+    signature = types.boolean(isa, bias, _addresses(3), types.intp, _addresses(3), types.intp, _addresses(2))
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        levels, scales, biases = cgutils.unpack_tuple(builder, arguments[2])
+        weights, start, bars = cgutils.unpack_tuple(builder, arguments[4])
+        return emit_dense.products(
+            builder,
+            DENSE[isa.instance_class],
+            levels,
+            weights,
+            arguments[3],
+            start,
+            scales,
+            biases if bias.dtype == types.float32 else None,
+            _bars(builder, bars, GROUP),
+            cgutils.unpack_tuple(builder, arguments[6]),
+        )
+
+    return signature, generate
+
+
+def _bars(builder: Any, address: Any, group: int) -> emit.Bars:
+    return emit.Bars(*(builder.add(address, ir.Constant(emit.I64, 4 * group * n)) for n in range(3)))
+
+
+@intrinsic
+def emit_decode(
+    _context: Any,
+    isa: Any,
+    side: Any,
+    codes: Any,
+    sides: Any,
+    out: Any,
+    stride: Any,
+    arrays: Any,
+    table_stride: Any,
+    quads: Any,
+    feedback: Any,
+    scale_format: Any,
+) -> Any:
+    """One block of `decode`, or two neighbours in the tile, whose codes and sides are two addresses each.
+
+    ``out`` is (levels, scales) of the first, ``stride`` from its levels to the next one's; ``arrays`` is (steps, active,
+    bytes) of `Meaning`.
+    """
+    two, three = _addresses(2), _addresses(3)
+    one = types.intp
+    signature = types.void(isa, side, two, two, two, one, three, one, one, three, three)
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        codes_, sides_, (levels, scales), (steps, active, tables), feedback_, format_ = (
+            cgutils.unpack_tuple(builder, arguments[n]) for n in (2, 3, 4, 6, 9, 10)
+        )
+        dense = DENSE[isa.instance_class]
+        kind = ir.IntType(side.dtype.bitwidth)
+        together = max(1, dense.decoded // BLOCK)
+        places = [builder.add(levels, builder.mul(arguments[5], ir.Constant(emit.I64, n))) for n in range(together)]
+        emit_dense.decode(
+            builder,
+            dense,
+            kind,
+            list(zip(codes_, sides_, places, strict=False)),
+            steps,
+            active,
+            (tables, arguments[7]),
+            arguments[8],
+            feedback_,
+            format_,
+        )
+        for n in range(together):
+            row = builder.add(scales, ir.Constant(emit.I64, 4 * BLOCK * n))
+            emit_dense.decode_scales(builder, dense, kind, sides_[n], row, format_)
+        return context.get_dummy_value()
 
     return signature, generate

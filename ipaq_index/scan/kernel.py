@@ -1,4 +1,7 @@
-"""The compiled part of a search: tables, scan, exact scoring. Sees arrays only."""
+"""The compiled part of a search. Sees arrays only.
+
+A scan scores all rows from above; each row whose score is not below the k-th best exact score so far is scored exactly.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,177 +9,203 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.scan.block import BLOCK, QUAD, TOP, Frame, addresses, next_block, scale
-from ipaq_index.scan.packed import Floats, Meaning, Rows
-from ipaq_index.scan.reservoir import cut, insert
+from ipaq_index.scan.block import BLOCK, GROUP, Tile, decode, next_lookup, next_product, scale, symbol_of
+from ipaq_index.scan.frame import Frame, fill_lookups, make_frame, make_weights
+from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
+from ipaq_index.scan.reservoir import order, push
 
-TILE_BYTES = 1 << 18  # codes that all groups of queries read before the next are fetched: a quarter of an L2 cache
-
-Luts = npt.NDArray[np.uint8]
-Ids = npt.NDArray[np.int64]
+TILE_BYTES = 1 << 18  # decoded levels that all groups of queries read before the next are made: a quarter of an L2 cache
 
 
-class Candidates(NamedTuple):
-    """What a scan has found so far, by query.
+class Lists(NamedTuple):
+    """Which rows which queries ask for.
 
     Attributes
     ----------
-    scores, rows : (nq, room) float32, (nq, room) int64
-        Scan scores in units of the query's step, and rows, in no order; room for twice what is kept, and a block.
-    counts : (nq,) int64
-        How many are valid.
+    spans : (m, 3) int64
+        Of each list: first block, the block after the last, the row after the last.
+    begins : (m + 1,) or (nq + 1,) int64
+        Where each list's queries begin in ``members``, or each query's lists.
+    members : (p,) int64
+        Queries, or lists.
+    shifts : (p,) float32
+        Added to the scores that this query gives to the rows of this list.
     """
 
+    spans: Integers
+    begins: Integers
+    members: Integers
+    shifts: Floats
+
+
+class Best(NamedTuple):
+    """The best rows of each query: heaps until `finish`.
+
+    Attributes
+    ----------
+    keys, rows, scores : (nq, k) float32, int64, float32
+        The key of a row is its exact score or the upper estimate, whichever is less, in units of the query's step. Where
+        the estimate is too low, a row counts for less than it should: but alike, in whatever order rows are scanned.
+    counts : (nq,) int64
+    floors : (nq,) float32
+        Rows whose key is below it don't count.
+    """
+
+    keys: Floats
+    rows: Integers
     scores: Floats
-    rows: Ids
-    counts: Ids
+    counts: Integers
+    floors: Floats
 
 
 @njit(nogil=True, cache=True)
-def gather(
-    isa: Any, group: tuple[int, ...], rows: Rows, meaning: Meaning, p: Floats, span: tuple[int, int], keep: int
-) -> Candidates:
-    """Scan a span of blocks for the candidates of some queries.
+def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best) -> None:
+    """Scan query by query.
 
     Parameters
     ----------
-    isa, group : Isa, tuple of int
-        See `next_block`.
+    isa : Isa
+        See `ipaq_index.scan.isa`.
     rows, meaning : Rows, Meaning
         Codes and what they mean.
     p : (nq, d) float32
         Projected queries.
-    span : (int, int)
-        First block, and the one after the last.
-    keep : int
-        Candidates to keep for each query: the best by scan score, or all if there are fewer.
+    lists : Lists
+        Of each query.
+    best : Best
+        Result.
     """
-    queries, size = len(p), len(group)
-    room = 2 * keep + BLOCK
-    scores, found = np.empty((queries, room), dtype=np.float32), np.empty((queries, room), dtype=np.int64)
-    candidates = Candidates(scores, found, np.zeros(queries, dtype=np.int64))
-    block_bytes = max(1, rows.blocks.shape[1] * BLOCK)
-    tile = min(max(1, TILE_BYTES // block_bytes), span[1] - span[0])
-    frame = make_frame(p, meaning, rows.blocks.shape[1], size)
-    at = addresses(rows, frame)
-    for tile_first in range(span[0], span[1], tile):
-        tile_last = min(tile_first + tile, span[1])
-        for first in range(0, len(frame.luts), size):
-            block = tile_first
-            while block < tile_last:
-                last = tile_last
-                if len(rows.words):
-                    last = block + 1
-                    if not rows.words[block]:
-                        block = last
-                        continue
-                block = next_block(isa, group, rows, meaning.scale_format, (block, last), first, frame, at)
-                if block < last:
-                    for g in range(min(size, queries - first)):
-                        if frame.above[g]:
-                            collect(frame, g, rows, meaning, block, candidates, first + g, keep)
-                    block += 1
-    for q in range(queries):
-        if candidates.counts[q] > keep:
-            cut(scores[q], found[q], candidates.counts[q], keep)
-            candidates.counts[q] = keep
-    return candidates
-
-
-@njit(nogil=True, cache=True)
-def make_frame(p: Floats, meaning: Meaning, pairs: int, size: int) -> Frame:
-    """Return tables and room for queries, filled up to whole groups of ``size`` with some that accept nothing."""
-    padded = -(-len(p) // size) * size
-    luts = np.zeros((padded, -(-pairs // QUAD), 2, QUAD, 16), dtype=np.uint8)
-    start, inverse = np.zeros(padded, dtype=np.int32), np.zeros(padded, dtype=np.float32)
-    floors = np.full(padded, np.inf, dtype=np.float32)
+    queries = np.zeros(1, dtype=np.int64)
     for q in range(len(p)):
-        start[q], step = fill_lut(p[q], meaning, luts[q])
-        inverse[q], floors[q] = np.float32(1) / step, -np.inf
-    sums, above = np.empty((size, BLOCK), dtype=np.int32), np.empty(size, dtype=np.uint32)
-    return Frame(luts, start, floors, inverse, sums, above, np.empty(1, dtype=np.int32))
+        tables = np.zeros((-(-meaning.first_pairs // QUAD), 2, QUAD, 16), dtype=np.uint8)
+        frame = make_frame(tables, 1)
+        frame.start[0], step = fill_lookups(p[q], meaning, tables)
+        frame.bars[0, 0] = np.float32(1) / step
+        queries[0] = q
+        for member in range(lists.begins[q], lists.begins[q + 1]):
+            block, last, end = lists.spans[lists.members[member]]
+            aim(frame, 0, lists.shifts[member], best.floors[q])
+            while block < last:
+                stop = last
+                if len(rows.words):
+                    while block < last and not rows.words[block]:
+                        block += 1
+                    stop = min(block + 1, last)
+                found = next_lookup(isa, rows, meaning, (block, stop), frame)
+                if found < stop:
+                    collect(frame, 1, rows, meaning, p, found, end, queries, lists.shifts[member : member + 1], best)
+                    found += 1
+                block = found
 
 
 @njit(nogil=True, cache=True)
-def fill_lut(p: Floats, meaning: Meaning, lut: Luts) -> tuple[int, np.float32]:
-    """Fill one query's tables (zeros on entry); return start and step: sums stand for ``step * (start + look-ups)``.
-
-    Each table's minimum goes into the start; all share one step, so that look-ups add up without weights.
+def by_products(
+    isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best, certain: bool
+) -> None:
+    """Scan list by list, decoding each row once for all queries that ask for it.
 
     Parameters
     ----------
-    p : (d,) float32
-    meaning : Meaning
-    lut : (quads, 2, 4, 16) uint8
+    lists : Lists
+        Queries of each list.
+    certain : bool
+        Whether no row may be missed whose exact score is not below its query's floor, which then comes as a score; see
+        `make_weights`.
+    others
+        As in `by_lookups`.
     """
-    nibbles = 2 * QUAD * len(lut)
-    table = np.zeros((nibbles, 16), dtype=np.float32)
-    for n in range(len(meaning.pieces)):
-        j, _, width, nibble, position = meaning.pieces[n]
-        for value in range(16):
-            table[nibble, value] += p[j] * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
-    base, widest = np.float32(0), np.float32(0)
-    for pair in range(nibbles // 2):
-        together = np.float32(0)
-        for nibble in (2 * pair, 2 * pair + 1):
-            least = table[nibble].min()
-            base += least
-            table[nibble] -= least
-            together += table[nibble].max()
-        widest = max(widest, together)
-    step = np.float32(widest / (TOP - 1)) if widest > 0 else np.float32(1)  # two entries may be rounded up
-    for nibble in range(nibbles):
-        pair, part = nibble // 2, nibble % 2
-        for value in range(16):
-            lut[pair // QUAD, part, pair % QUAD, value] = np.int64(table[nibble, value] / step + np.float32(0.5))
-    return int(np.rint(base / step)), step
+    quads = len(meaning.active) // QUAD
+    size = max(1, TILE_BYTES // (QUAD * BLOCK * max(1, quads)))
+    size = min(size, max(1, (lists.spans[:, 1] - lists.spans[:, 0]).max()))
+    tile = Tile(
+        np.empty(size, dtype=np.int64),
+        np.empty((size + 1, quads, BLOCK, QUAD), dtype=np.uint8),
+        np.empty((size + 1, BLOCK), dtype=np.float32),
+        np.empty((size + 1, BLOCK), dtype=np.float32),
+    )
+    weights = make_weights(p, meaning, certain)
+    if certain:
+        best.floors[:] *= weights.inverse
+    words = weights.values.view(np.int32)
+    tables = np.zeros((quads, GROUP, QUAD), dtype=np.uint8)
+    table_words = tables.reshape(quads, GROUP * QUAD).view(np.int32)
+    frame = make_frame(tables, GROUP)
+    for number in range(len(lists.spans)):
+        block, last, end = lists.spans[number]
+        begin, stop = lists.begins[number], lists.begins[number + 1]
+        while block < last and begin < stop:
+            count = 0
+            while count < size and block < last:
+                if not len(rows.words) or rows.words[block]:
+                    tile.blocks[count] = block
+                    count += 1
+                block += 1
+            decode(isa, rows, meaning, tile, count)
+            for first in range(begin, stop, GROUP):
+                queries, shifts = lists.members[first : min(first + GROUP, stop)], lists.shifts[first:]
+                for g in range(GROUP):
+                    if g < len(queries):
+                        q = queries[g]
+                        for quad in range(quads):
+                            table_words[quad, g] = words[q, quad]
+                        frame.start[g], frame.bars[0, g] = weights.start[q], weights.inverse[q]
+                        aim(frame, g, shifts[g], best.floors[q])
+                    else:
+                        frame.bars[2, g] = np.inf
+                place = 0
+                while place < count:
+                    place = next_product(isa, rows.bias, tile, (place, count), frame)
+                    if place < count:
+                        collect(frame, len(queries), rows, meaning, p, tile.blocks[place], end, queries, shifts, best)
+                        place += 1
+
+
+@njit(nogil=True, cache=True)
+def aim(frame: Frame, g: int, shift: np.float32, floor: np.float32) -> None:
+    """Set what a query's scores are measured by: ``shift`` as it is added to scores, ``floor`` of `Best`."""
+    frame.bars[1, g] = shift * frame.bars[0, g]
+    frame.bars[2, g] = floor
 
 
 @njit(nogil=True, cache=True)
 def collect(
-    frame: Frame, g: int, rows: Rows, meaning: Meaning, block: int, candidates: Candidates, q: int, keep: int
+    frame: Frame,
+    size: int,
+    rows: Rows,
+    meaning: Meaning,
+    p: Floats,
+    block: int,
+    end: int,
+    queries: Integers,
+    shifts: Floats,
+    best: Best,
 ) -> None:
-    """Add a block's rows above the floor to query q's candidates; if that is too many, cut them and raise the floor."""
-    above = frame.above[g]
-    if len(rows.words):
-        above &= rows.words[block]
-    count = candidates.counts[q]
-    for i in range(min(BLOCK, rows.size - block * BLOCK)):
-        if above >> np.uint32(i) & np.uint32(1):
-            row = block * BLOCK + i
-            score = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(frame.sums[g, i])
-            if len(rows.bias):
-                score += rows.bias[row] * frame.inverse[q]
-            candidates.scores[q, count], candidates.rows[q, count] = score, row
-            count += 1
-    if count > candidates.scores.shape[1] - BLOCK:
-        cut(candidates.scores[q], candidates.rows[q], count, keep)
-        count = keep
-        frame.floors[q] = candidates.scores[q, :keep].min()
-    candidates.counts[q] = count
-
-
-@njit(nogil=True, cache=True)
-def finish(
-    rows: Rows, meaning: Meaning, p: Floats, offset: Floats, found: Ids, counts: Ids, scores: Floats, best: Ids
-) -> None:
-    """Score candidates exactly from their codes and sort the best into the result.
-
-    Parameters
-    ----------
-    rows, meaning, p, offset
-        As in `gather`.
-    found, counts : (nq, m), (nq,) int64
-        Candidates.
-    scores, best : (nq, k) float32, (nq, k) int64
-        Result; -inf and -1 on entry.
-    """
-    bits = np.empty(1, dtype=np.int32)
-    for q in range(len(p)):
-        for n in range(counts[q]):
-            row = found[q, n]
-            score = offset[q] + exact(rows, meaning, p[q], row, bits)
-            insert(np.float32(score), row, n, scores[q], best[q])
+    """Score a block's promising rows exactly, keep the best of them and raise floors."""
+    inverse, shift, floor = frame.bars
+    for g in range(size):
+        above = frame.above[g]
+        frame.above[g] = 0
+        if len(rows.words):
+            above &= rows.words[block]
+        q = queries[g]
+        row = block * BLOCK
+        while above and row < end:
+            if above & np.uint32(1):
+                estimate = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(
+                    frame.sums[g, row - block * BLOCK]
+                )
+                if len(rows.bias):
+                    estimate += rows.bias[row] * inverse[g]
+                estimate += shift[g]
+                if estimate >= floor[g]:
+                    score = exact(rows, meaning, p[q], row, frame.bits) + shifts[g]
+                    key = min(estimate, score * inverse[g])
+                    count = push(best.keys[q], best.rows[q], best.scores[q], best.counts[q], key, row, score)
+                    best.counts[q] = count
+                    if count == best.keys.shape[1]:
+                        floor[g] = best.floors[q] = best.keys[q, 0]
+            above >>= np.uint32(1)
+            row += 1
 
 
 @njit(nogil=True, cache=True)
@@ -185,23 +214,44 @@ def exact(rows: Rows, meaning: Meaning, p: Floats, row: int, bits: npt.NDArray[n
 
     ``bits`` is room for an int32.
     """
-    block, lane = row // BLOCK, row % BLOCK
-    trellis = len(meaning.next_state) > 1
+    a, b, trellis = meaning.feedback
     state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
     total = np.float32(0)
     for j in range(len(p)):
-        nibble, shift, mask, low_nibble, low_shift, low_mask = meaning.places[j]
-        code = np.int64(rows.blocks[block, nibble // 2, lane]) >> (shift + 4 * (nibble % 2)) & mask
-        if low_mask:
-            low = np.int64(rows.blocks[block, low_nibble // 2, lane]) >> (low_shift + 4 * (low_nibble % 2)) & low_mask
-            code = code << (np.int64(meaning.bits[j]) - 4) | low
-        if trellis and mask:
-            level = 2 * code + (state & 1)
-            state = np.int64(meaning.next_state[state, code & 1])
-        else:
-            level = code
-        total += p[j] * meaning.levels[j, level]
+        total += p[j] * meaning.fixed[j]
+    for n in range(len(meaning.active)):
+        j, first, last, _ = meaning.active[n]
+        if j >= 0:
+            symbol = symbol_of(rows, meaning, row, first, last)
+            total += p[j] * meaning.levels[j, symbol + (symbol & trellis) + (state & 1)]
+            state = (state >> 1) ^ (state & 1) * a ^ (symbol & 1) * b
     score = scale(rows.side[row], meaning.scale_format, bits) * total
     if len(rows.bias):
         score += rows.bias[row]
     return score
+
+
+@njit(nogil=True, cache=True)
+def finish(best: Best) -> None:
+    """Sort the best rows of every query, best first."""
+    for q in range(len(best.counts)):
+        order(best.keys[q], best.rows[q], best.scores[q], best.counts[q])
+
+
+@njit(nogil=True, cache=True)
+def join(best: Best, other: Best) -> None:
+    """Add what another scan found for the same queries."""
+    for q in range(len(best.counts)):
+        for n in range(other.counts[q]):
+            best.counts[q] = push(
+                best.keys[q], best.rows[q], best.scores[q], best.counts[q], other.keys[q, n], other.rows[q, n], other.scores[q, n]
+            )
+
+
+@njit(nogil=True, cache=True)
+def score_rows(rows: Rows, meaning: Meaning, p: Floats, numbers: Integers, scores: Floats) -> None:
+    """Score some rows exactly for each query: ``scores`` is (nq, rows)."""
+    bits = np.empty(1, dtype=np.int32)
+    for q in range(len(p)):
+        for n in range(len(numbers)):
+            scores[q, n] = exact(rows, meaning, p[q], numbers[n], bits)

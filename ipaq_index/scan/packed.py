@@ -8,35 +8,58 @@ import numpy.typing as npt
 
 from ipaq_index.scan.layout import NIBBLE, Blocks, Layout, Pieces
 
+QUAD = 4  # dimensions, or pairs of nibbles, that one instruction adds up
+TOP_LEVEL = 127  # levels are rounded to 0 ... 127: products with 8-bit weights then add up in 16 bits on every CPU
+
 Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
+Integers = npt.NDArray[np.int64]
 
 
 class Meaning(NamedTuple):
     """What bits mean, as kernels take it.
+
+    "Active" dimensions are those of at least one bit, in order, filled up to whole quads with some that are always 0.
 
     Attributes
     ----------
     pieces : (n, 5) int64
         See `Layout`.
     piece_values : (n, 16) float32
-        What the scan adds, times the query's coordinate, for each value of a piece.
-    places : (d, 6) int64
-        For each dimension: nibble, shift and mask of its high (or only) piece, and of its low piece (mask 0 if none).
-    bits : (d,) uint8
+        What a scan by look-ups adds, times the query's coordinate, for each value of a piece; 0 in the second part.
+    piece_variance : (d,) float32
+        Mean square error of the sum of a dimension's piece values.
+    fixed : (d,) float32
+        The level of dimensions without bits, else 0.
+    steps : (n, 4) int64
+        How to read each piece: pair, shift within the byte, mask, shift within the symbol.
+    active : (a, 4) int64
+        Dimension (-1: filled up), first and last piece, number of levels.
+    bytes : (a, >= 64) uint8
+        Levels rounded to ``low + width * (0 ... 127)``.
+    grid : (6, a) float32
+        low and width; mean square and largest error of rounding; mean and variance of the rounded levels.
     levels : (d, L) float32
-    next_state : (S, 2) uint8
+    feedback : (int, int, int)
+        See `CodeBook`: A, B, and 255 where there is a trellis, else 0.
     scale_format : (int, int, int)
         state_bits, base, step; see `CodeBook`.
+    first_pairs : int
+        See `Layout`.
     """
 
     pieces: Pieces
     piece_values: Floats
-    places: npt.NDArray[np.int64]
-    bits: npt.NDArray[np.uint8]
+    piece_variance: Floats
+    fixed: Floats
+    steps: Integers
+    active: Integers
+    bytes: npt.NDArray[np.uint8]
+    grid: Floats
     levels: Floats
-    next_state: npt.NDArray[np.uint8]
+    feedback: tuple[int, int, int]
     scale_format: tuple[int, int, int]
+    first_pairs: int
 
 
 class Rows(NamedTuple):
@@ -49,7 +72,6 @@ class Rows(NamedTuple):
     side: np.ndarray
     bias: npt.NDArray[np.float32 | np.uint8]
     words: Words
-    size: int
 
 
 class CodeBook:
@@ -65,10 +87,16 @@ class CodeBook:
         The value that the scan takes for a symbol before exact scoring.
     next_state : (S, 2) uint8
         Trellis-coded level sets: symbol c in state s stands for level 2 c + (s & 1), and ``next_state[s, c & 1]``
-        follows. With one state, symbols are levels.
+        follows, which is ``(s >> 1) ^ (s & 1) A ^ (c & 1) B``. With one state, symbols are levels. Dimensions without
+        bits leave the state alone.
     scale_format : (int, int, int)
         ``state_bits, base, step``: a scale is the float32 whose bits are ``base + step * (side >> state_bits)``, and 0
         where ``side >> state_bits`` is 0. The low ``state_bits`` of side are the first state.
+
+    Raises
+    ------
+    ValueError
+        If ``next_state`` is not of that form.
     """
 
     def __init__(
@@ -80,20 +108,28 @@ class CodeBook:
         scale_format: tuple[int, int, int],
     ) -> None:
         self.layout = layout
+        feedback = _feedback(next_state)
+        trellis = feedback[2] > 0
+        values = _piece_values(layout, symbol_levels)
+        active = _active(layout, trellis)
         self.meaning = Meaning(
             layout.pieces,
-            _piece_values(layout, symbol_levels),
-            _places(layout),
-            layout.bits,
+            values,
+            _piece_variance(layout, values, levels, trellis),
+            np.where(layout.bits == 0, levels[:, 0], np.float32(0)),
+            _steps(layout),
+            active,
+            *_rounded(levels, active),
             np.ascontiguousarray(levels),
-            np.ascontiguousarray(next_state),
+            feedback,
             (int(scale_format[0]), int(scale_format[1]), int(scale_format[2])),
+            layout.first_pairs,
         )
 
     @property
     def trellis(self) -> bool:
         """Whether symbols stand for two levels each."""
-        return len(self.meaning.next_state) > 1
+        return self.meaning.feedback[2] > 0
 
 
 @dataclass(frozen=True)
@@ -124,30 +160,78 @@ class PackedCodes:
         """Return the rows as kernels take them."""
         bias = np.empty(0, dtype=np.uint8) if self.bias is None else self.bias
         words = np.empty(0, dtype=np.uint32) if allowed is None else allowed
-        return Rows(self.blocks, self.side, bias, words, self.count)
+        return Rows(self.blocks, self.side, bias, words)
+
+
+def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
+    if len(next_state) == 1:
+        return 0, 0, 0
+    a, b = int(next_state[1, 0]), int(next_state[0, 1])
+    state = np.arange(len(next_state))[:, None]
+    if not np.array_equal(next_state, (state >> 1) ^ (state & 1) * a ^ np.arange(2) * b):
+        raise ValueError("next_state: expected (s >> 1) ^ (s & 1) * A ^ u * B for state s and branch u")
+    return a, b, 255
 
 
 def _piece_values(layout: Layout, symbol_levels: Floats) -> Floats:
-    """Return the value of each piece's bits.
+    """Return the value of each piece's bits: over all pieces of a dimension, the best sum in the sense of least squares.
 
-    A dimension of one piece has its levels. Of two, the high piece has the mean level of the symbols it begins, and the
-    low piece the mean offset from that: the scan adds the two, exact scoring takes the level itself.
+    A dimension of one piece has its levels. Of several, the first has the mean level of the symbols that share its
+    bits, and the others mean offsets from the mean of all; exact scoring takes the level itself.
     """
     values = np.zeros((len(layout.pieces), 1 << NIBBLE), dtype=np.float32)
-    for n, (j, shift, width, _, _) in enumerate(layout.pieces):
-        low = int(layout.bits[j]) - NIBBLE
+    seen = set()
+    for n, (j, shift, width, nibble, _) in enumerate(layout.pieces):
+        if nibble >= 2 * layout.first_pairs:
+            continue
         table = symbol_levels[j, : 1 << int(layout.bits[j])].astype(np.float64)
-        if low > 0:
-            table = table.reshape(1 << NIBBLE, 1 << low)
-            high = table.mean(1)
-            table = high if shift else (table - high[:, None]).mean(0)
-        values[n, : 1 << width] = table
+        if j in seen:
+            table -= table.mean()
+        seen.add(j)
+        values[n, : 1 << width] = table.reshape(-1, 1 << width, 1 << shift).mean((0, 2))
     return values
 
 
-def _places(layout: Layout) -> npt.NDArray[np.int64]:
-    places = np.zeros((len(layout.bits), 6), dtype=np.int64)
-    for j, shift, width, nibble, position in layout.pieces:
-        is_low_of_two = layout.bits[j] > NIBBLE and not shift
-        places[j, 3 * is_low_of_two : 3 * is_low_of_two + 3] = nibble, position, (1 << width) - 1
-    return places
+def _piece_variance(layout: Layout, values: Floats, levels: Floats, trellis: bool) -> Floats:
+    """Return the mean square of level less piece values, all levels counting alike.
+
+    Outer levels lie further apart and are rarer than that, so this is an upper estimate.
+    """
+    errors = [levels[j, : 1 << int(b) + (trellis and b > 0)].astype(np.float64) for j, b in enumerate(layout.bits)]
+    for n, (j, shift, width, _, _) in enumerate(layout.pieces):
+        symbols = np.arange(len(errors[j])) >> int(trellis)
+        errors[j] -= values[n, (symbols >> shift) & ((1 << width) - 1)]
+    return np.array([np.mean(error**2) * (b > 0) for error, b in zip(errors, layout.bits, strict=True)], np.float32)
+
+
+def _steps(layout: Layout) -> Integers:
+    _, shift, width, nibble, position = layout.pieces.T
+    return np.ascontiguousarray(
+        np.stack([nibble // 2, position + NIBBLE * (nibble % 2), (1 << width) - 1, shift], axis=1)
+    )
+
+
+def _active(layout: Layout, trellis: bool) -> Integers:
+    dimensions = np.flatnonzero(layout.bits)
+    first = np.searchsorted(layout.pieces[:, 0], dimensions, "left")
+    last = np.searchsorted(layout.pieces[:, 0], dimensions, "right")
+    levels = 1 << layout.bits[dimensions].astype(np.int64) + trellis
+    active = np.stack([dimensions, first, last, levels], axis=1)
+    fill = -len(active) % QUAD
+    return np.concatenate([active, np.tile(np.array([-1, 0, 0, 1]), (fill, 1))])
+
+
+def _rounded(levels: Floats, active: Integers) -> tuple[npt.NDArray[np.uint8], Floats]:
+    size = max(64, int(active[:, 3].max(initial=0)))
+    tables = np.zeros((len(active), size), dtype=np.uint8)
+    grid = np.zeros((6, len(active)), dtype=np.float32)
+    for i, (j, _, _, count) in enumerate(active):
+        if j < 0:
+            continue
+        values = levels[j, :count].astype(np.float64)
+        low, width = values.min(), (values.max() - values.min()) / TOP_LEVEL
+        rounded = np.rint((values - low) / width) if width > 0 else np.zeros(count)
+        error = values - low - width * rounded
+        tables[i, :count] = rounded
+        grid[:, i] = low, width, np.mean(error**2), np.abs(error).max(), rounded.mean(), rounded.var()
+    return tables, grid

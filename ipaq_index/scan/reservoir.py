@@ -1,71 +1,66 @@
-"""The best candidates so far: an unordered buffer that is cut back to its best now and then.
+"""The k best rows so far: a heap whose root is the worst of them.
 
-Candidates are ordered by score, descending, then by row, so what is kept does not depend on how rows were split among
-threads or queries among groups.
+Rows are ordered by key, descending, then by number, so what is kept does not depend on the order in which they come.
+Each carries a score.
 """
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Scores = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
 
 
 @njit(nogil=True, cache=True)
-def before(score: np.float32, row: int, other_score: np.float32, other_row: int) -> bool:
-    """Return whether the first candidate is better than the second."""
-    return bool(score > other_score or (score == other_score and row < other_row))
+def before(key: np.float32, row: int, other_key: np.float32, other_row: int) -> bool:
+    """Return whether the first row is better than the second."""
+    return bool(key > other_key or (key == other_key and row < other_row))
 
 
 @njit(nogil=True, cache=True)
-def cut(scores: Scores, rows: Rows, count: int, best: int) -> None:
-    """Move the ``best`` best of the first ``count`` candidates to the front (quickselect; Hoare, 1961).
-
-    The pivot is the middle one of three, so that ascending or descending input takes linear time too.
-    """
-    low, high = 0, count - 1
-    while low < high:
-        middle = (low + high) // 2
-        if before(scores[middle], rows[middle], scores[low], rows[low]):
-            swap(scores, rows, low, middle)
-        if before(scores[high], rows[high], scores[low], rows[low]):
-            swap(scores, rows, low, high)
-        if before(scores[high], rows[high], scores[middle], rows[middle]):
-            swap(scores, rows, middle, high)
-        score, row = scores[middle], rows[middle]
-        left, right = low, high
-        while left <= right:
-            while before(scores[left], rows[left], score, row):
-                left += 1
-            while before(score, row, scores[right], rows[right]):
-                right -= 1
-            if left <= right:
-                swap(scores, rows, left, right)
-                left += 1
-                right -= 1
-        if best - 1 <= right:
-            high = right
-        elif best - 1 >= left:
-            low = left
-        else:
-            return
+def push(keys: Floats, rows: Ids, scores: Floats, count: int, key: np.float32, row: int, score: np.float32) -> int:
+    """Offer a row to a heap of ``count`` rows with room for ``len(rows)``; return how many it holds then."""
+    if count == len(rows):
+        if before(key, row, keys[0], rows[0]):
+            sift(keys, rows, scores, count, 0, key, row, score)
+        return count
+    place = count
+    while place:
+        parent = (place - 1) // 2
+        if not before(keys[parent], rows[parent], key, row):
+            break
+        keys[place], rows[place], scores[place] = keys[parent], rows[parent], scores[parent]
+        place = parent
+    keys[place], rows[place], scores[place] = key, row, score
+    return count + 1
 
 
 @njit(nogil=True, cache=True)
-def swap(scores: Scores, rows: Rows, i: int, j: int) -> None:
-    """Exchange two candidates."""
-    scores[i], scores[j] = scores[j], scores[i]
-    rows[i], rows[j] = rows[j], rows[i]
+def sift(
+    keys: Floats, rows: Ids, scores: Floats, count: int, place: int, key: np.float32, row: int, score: np.float32
+) -> None:
+    """Put a row in ``place``, or below where those are worse, in a heap of ``count`` rows."""
+    while True:
+        child = 2 * place + 1
+        if child >= count:
+            break
+        if child + 1 < count and before(keys[child], rows[child], keys[child + 1], rows[child + 1]):
+            child += 1
+        if not before(key, row, keys[child], rows[child]):
+            break
+        keys[place], rows[place], scores[place] = keys[child], rows[child], scores[child]
+        place = child
+    keys[place], rows[place], scores[place] = key, row, score
 
 
 @njit(nogil=True, cache=True)
-def insert(score: np.float32, row: int, count: int, scores: Scores, rows: Rows) -> None:
-    """Put a candidate where it belongs among the first ``count`` of a sorted list; the last falls off if it is full."""
-    place = min(count, len(scores))
-    while place and before(score, row, scores[place - 1], rows[place - 1]):
-        if place < len(scores):
-            scores[place], rows[place] = scores[place - 1], rows[place - 1]
-        place -= 1
-    if place < len(scores):
-        scores[place], rows[place] = score, row
+def order(keys: Floats, rows: Ids, scores: Floats, count: int) -> None:
+    """Turn a heap of ``count`` rows into a list by score, best first (heapsort; Williams, 1964); keys become scores."""
+    keys[:count] = scores[:count]
+    for place in range(count // 2 - 1, -1, -1):
+        sift(keys, rows, scores, count, place, keys[place], rows[place], scores[place])
+    for last in range(count - 1, 0, -1):
+        key, row, score = keys[last], rows[last], scores[last]
+        keys[last], rows[last], scores[last] = keys[0], rows[0], scores[0]
+        sift(keys, rows, scores, last, 0, key, row, score)

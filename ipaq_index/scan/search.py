@@ -1,23 +1,26 @@
-"""The best rows for each query: sharing out queries and blocks among threads."""
+"""The best rows for each query: sharing out queries and rows among threads."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.scan import kernel
 from ipaq_index.scan.isa import Isa, choose
+from ipaq_index.scan.kernel import Best, Lists
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.packed import Floats, PackedCodes, Words
-from ipaq_index.scan.reservoir import cut
 
-GROUP = 8  # queries that share the loads of codes: as many as leave their sums in 32 vector registers
-FEW = 4  # fewer queries than this are scanned one by one, more fill up a group
-BATCH = 128  # queries whose tables and candidates are held at a time
-CANDIDATE_BYTES = 1 << 26  # of a batch: large k makes batches smaller
-SMALL = 1 << 22  # look-ups below which threads cost more than they bring (about 0.1 ms)
+FEW = 6  # fewer queries than this are scanned by look-ups; for more it pays to decode the rows
+BATCH = 1024  # queries asked together
+BATCH_BYTES = 1 << 24  # of a batch's best rows, a thread: large k makes batches smaller
+SMALL = 1 << 22  # dimensions of rows below which threads cost more than they bring (about 0.1 ms)
+RANGE_BLOCKS = 256  # blocks that a range search looks at together: all their rows may be in range
 
 Ids = npt.NDArray[np.int64]
+T, R = TypeVar("T"), TypeVar("R")
 
 
 def top_k(
@@ -32,7 +35,7 @@ def top_k(
     """Return the ``k`` rows of largest score for each query.
 
     The score of a row is ``offset + scale * sum_j p_j level_j (+ bias)``, exactly, from its codes. Which rows are
-    scored so is decided by a scan with 8-bit tables.
+    scored so is decided by a scan in whole numbers.
 
     Parameters
     ----------
@@ -58,74 +61,188 @@ def top_k(
     rows : (nq, k) int64
         -1 where there are fewer.
     """
+    spans = np.array([(0, -(-packed.count // BLOCK), packed.count)], dtype=np.int64)
+    probes, shifts = np.zeros((len(p), 1), dtype=np.int64), np.zeros((len(p), 1), dtype=np.float32)
+    return top_k_lists(packed, p, k, offset, spans, probes, shifts, allowed, threads, isa)
+
+
+def top_k_lists(
+    packed: PackedCodes,
+    p: Floats,
+    k: int,
+    offset: Floats,
+    spans: Ids,
+    probes: Ids,
+    probe_offset: Floats,
+    allowed: Words | None = None,
+    threads: int = 1,
+    isa: Isa | None = None,
+) -> tuple[Floats, Ids]:
+    """Return the ``k`` rows of largest score for each query among the lists that it probes.
+
+    Parameters
+    ----------
+    spans : (m, 3) int64
+        Of each list: its first block, the block after its last, and the row after its last (in rows of the blocks: what
+        is left of the last block is never returned).
+    probes : (nq, nprobe) int64
+        Lists that each query probes, best first; -1 for none.
+    probe_offset : (nq, nprobe) float32
+        Added to the scores of that list's rows.
+    others
+        As in `top_k`.
+
+    Returns
+    -------
+    scores, rows
+        As in `top_k`; rows count from the first block.
+    """
     isa = isa or choose()
     scores = np.full((len(p), k), -np.inf, dtype=np.float32)
-    best = np.full((len(p), k), -1, dtype=np.int64)
-    blocks = -(-packed.count // BLOCK)
-    if not blocks:
-        return scores, best
-    rows, meaning = packed.rows(allowed), packed.codebook.meaning
-    keep = min(packed.count, candidates(k, packed.codebook.trellis))
-    if len(p) * blocks * BLOCK * packed.codebook.layout.pairs * 2 < SMALL:
-        threads = 1
-    parts = _parts(len(p), keep, threads)
-    spans = _spans(blocks, threads if len(parts) == 1 else 1)
-
-    def scan(part: slice, span: tuple[int, int]) -> kernel.Candidates:
-        group = (0,) * (GROUP if part.stop - part.start >= FEW else 1)
-        return kernel.gather(isa, group, rows, meaning, p[part], span, keep)
-
-    def finish(part: slice, found: kernel.Candidates) -> None:
-        kernel.finish(rows, meaning, p[part], offset[part], found.rows, found.counts, scores[part], best[part])
-
-    if threads == 1:
-        for part in parts:
-            finish(part, scan(part, spans[0]))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            if len(parts) == 1:
-                found = list(pool.map(lambda span: scan(parts[0], span), spans))
-                finish(parts[0], _merged(found, keep))
-            else:
-                list(pool.map(lambda part: finish(part, scan(part, spans[0])), parts))
-    return scores, best
+    rows = np.full((len(p), k), -1, dtype=np.int64)
+    size = max(1, min(BATCH, BATCH_BYTES // (16 * k)))
+    for first in range(0, len(p), size):
+        part = slice(first, first + size)
+        floors = np.full(len(p[part]), -np.inf, dtype=np.float32)
+        found = _search(packed, p[part], k, spans, probes[part], probe_offset[part], floors, allowed, threads, isa)
+        scores[part], rows[part] = found.scores, found.rows
+    scores += offset[:, None]
+    return scores, rows
 
 
-def candidates(k: int, trellis: bool) -> int:
-    """Return how many rows the scan hands on to exact scoring, so that recall@k is that of exact scoring to 0.002.
+def range_search(
+    packed: PackedCodes,
+    p: Floats,
+    threshold: Floats,
+    offset: Floats,
+    allowed: Words | None = None,
+    threads: int = 1,
+    isa: Isa | None = None,
+) -> tuple[Ids, Floats, Ids]:
+    """Return all rows whose score is not below a query's threshold.
 
-    8-bit tables blur scores by far less than the codes do. With a trellis a scan sees the mean of a symbol's two levels
-    and is about as sharp as codes of one bit less, hence more candidates.
+    Parameters
+    ----------
+    threshold : (nq,) float32
+    others
+        As in `top_k`.
+
+    Returns
+    -------
+    begins : (nq + 1,) int64
+        Where each query's rows begin in the other two.
+    scores : (total,) float32
+        By query, descending, ties by row.
+    rows : (total,) int64
     """
-    return 5 * k + 50 if trellis else 2 * k + 20
+    isa = isa or choose()
+    floors = (threshold - offset).astype(np.float32)
+    blocks = -(-packed.count // BLOCK)
+    size = max(1, BATCH_BYTES // (16 * BLOCK * RANGE_BLOCKS))
+    found: list[list[tuple[Floats, Ids]]] = [[] for _ in p]
+
+    def look(job: tuple[int, int]) -> tuple[int, Best]:
+        first, block = job
+        last = min(block + RANGE_BLOCKS, blocks)
+        spans = np.array([(block, last, packed.count)], dtype=np.int64)
+        part = p[first : first + size]
+        best = _best(len(part), (last - block) * BLOCK, floors[first : first + size].copy())
+        zeros = np.zeros(len(part), dtype=np.float32)
+        lists = Lists(spans, np.array([0, len(part)]), np.arange(len(part)), zeros)
+        kernel.by_products(isa, packed.rows(allowed), packed.codebook.meaning, part, lists, best, True)
+        return first, best
+
+    jobs = [(first, block) for first in range(0, len(p), size) for block in range(0, blocks, RANGE_BLOCKS)]
+    for first, best in _mapped(look, jobs, threads):
+        for q, count in enumerate(best.counts):
+            scores, rows = best.scores[q, :count] + offset[first + q], best.rows[q, :count]
+            kept = scores >= threshold[first + q]
+            found[first + q].append((scores[kept], rows[kept]))
+    answers = [_sorted(parts) for parts in found]
+    begins = np.cumsum([0, *(len(rows) for _, rows in answers)])
+    scores = np.concatenate([np.empty(0, dtype=np.float32), *(part for part, _ in answers)])
+    return begins, scores, np.concatenate([np.empty(0, dtype=np.int64), *(part for _, part in answers)])
 
 
-def _parts(queries: int, keep: int, threads: int) -> list[slice]:
-    """Share out queries: whole groups, a part a thread at least where there are enough; a few left go apart."""
-    afford = CANDIDATE_BYTES // (12 * (2 * keep + BLOCK))
-    size = min(BATCH, afford, -(-queries // threads)) // GROUP * GROUP
-    size = max(GROUP, size)
-    whole = queries // GROUP * GROUP
-    parts = [slice(first, min(first + size, whole)) for first in range(0, whole, size)]
-    if queries > whole:
-        parts.append(slice(whole, queries))
-    return parts
+def _sorted(parts: list[tuple[Floats, Ids]]) -> tuple[Floats, Ids]:
+    scores = np.concatenate([np.empty(0, dtype=np.float32), *(part for part, _ in parts)])
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *(part for _, part in parts)])
+    order = np.lexsort((rows, -scores))
+    return scores[order], rows[order]
 
 
-def _spans(blocks: int, count: int) -> list[tuple[int, int]]:
-    """Cut the blocks into ``count`` spans, or fewer where there are fewer blocks."""
-    size = -(-blocks // count)
-    return [(first, min(first + size, blocks)) for first in range(0, blocks, size)]
+def score_rows(packed: PackedCodes, p: Floats, offset: Floats, rows: Ids) -> Floats:
+    """Return the exact scores of some rows, (nq, r) float32, for each query."""
+    scores = np.empty((len(p), len(rows)), dtype=np.float32)
+    kernel.score_rows(packed.rows(None), packed.codebook.meaning, p, np.asarray(rows, dtype=np.int64), scores)
+    return scores + offset[:, None]
 
 
-def _merged(parts: list[kernel.Candidates], keep: int) -> kernel.Candidates:
-    """Join the candidates that several spans gave for the same queries."""
-    counts = np.sum([part.counts for part in parts], axis=0)
-    scores = np.empty((len(counts), counts.max(initial=0)), dtype=np.float32)
-    rows = np.empty(scores.shape, dtype=np.int64)
-    for q, count in enumerate(counts):
-        np.concatenate([part.scores[q, : part.counts[q]] for part in parts], out=scores[q, :count])
-        np.concatenate([part.rows[q, : part.counts[q]] for part in parts], out=rows[q, :count])
-        if count > keep:
-            cut(scores[q], rows[q], count, keep)
-    return kernel.Candidates(scores, rows, np.minimum(counts, keep))
+def _search(
+    packed: PackedCodes,
+    p: Floats,
+    k: int,
+    spans: Ids,
+    probes: Ids,
+    shifts: Floats,
+    floors: Floats,
+    allowed: Words | None,
+    threads: int,
+    isa: Isa,
+) -> Best:
+    """Search one batch of queries."""
+    rows, meaning = packed.rows(allowed), packed.codebook.meaning
+    by_list = probes.size >= FEW * max(1, np.count_nonzero(np.bincount(probes.ravel()[probes.ravel() >= 0])))
+    work = probes.size * (spans[:, 1] - spans[:, 0]).mean() * BLOCK * len(meaning.active) if len(spans) else 0
+    shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
+
+    def scan(lists: Lists) -> Best:
+        best = _best(len(p), k, floors.copy())
+        if by_list:
+            kernel.by_products(isa, rows, meaning, p, lists, best, False)
+        else:
+            kernel.by_lookups(isa, rows, meaning, p, lists, best)
+        return best
+
+    best, *others = _mapped(scan, shares, threads)
+    for other in others:
+        kernel.join(best, other)
+    kernel.finish(best)
+    return best
+
+
+def _best(queries: int, k: int, floors: Floats) -> Best:
+    return Best(
+        np.empty((queries, k), dtype=np.float32),
+        np.full((queries, k), -1, dtype=np.int64),
+        np.full((queries, k), -np.inf, dtype=np.float32),
+        np.zeros(queries, dtype=np.int64),
+        floors,
+    )
+
+
+def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int) -> list[Lists]:
+    """Share out the work: each thread gets a part of every query's rows."""
+    shares = []
+    for number in range(threads):
+        cut = spans.copy()
+        size = spans[:, 1] - spans[:, 0]
+        cut[:, 0] = spans[:, 0] + size * number // threads
+        cut[:, 1] = spans[:, 0] + size * (number + 1) // threads
+        shares.append(cut)
+    chosen = probes.ravel() >= 0
+    lists, values = probes.ravel()[chosen], np.ascontiguousarray(shifts.ravel()[chosen], dtype=np.float32)
+    queries = np.repeat(np.arange(len(probes)), probes.shape[1])[chosen]
+    if by_list:
+        order = np.argsort(lists, kind="stable")
+        begins = np.searchsorted(lists[order], np.arange(len(spans) + 1))
+        return [Lists(cut, begins, queries[order], values[order]) for cut in shares]
+    begins = np.searchsorted(queries, np.arange(len(probes) + 1))
+    return [Lists(cut, begins, lists, values) for cut in shares]
+
+
+def _mapped(function: Callable[[T], R], jobs: list[T], threads: int) -> list[R]:
+    if threads == 1 or len(jobs) == 1:
+        return [function(job) for job in jobs]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, jobs))

@@ -5,7 +5,6 @@ import pytest
 from numba import njit
 
 from ipaq_index.scan import CodeBook, Layout, PackedCodes, isa, kernel, layout, reservoir, top_k
-from ipaq_index.scan.block import addresses, next_block
 
 
 def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
@@ -14,7 +13,8 @@ def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
     bits = np.array(bits, dtype=np.uint8)
     d = len(bits)
     levels = np.sort(rng.standard_normal((d, 512)), axis=1).astype(np.float32)
-    next_state = rng.integers(0, states, (states, 2)).astype(np.uint8)
+    feedback, state = rng.integers(0, states, 2), np.arange(states)[:, None]
+    next_state = ((state >> 1) ^ (state & 1) * feedback[0] ^ np.arange(2) * feedback[1]).astype(np.uint8)
     symbols = (rng.integers(0, 256, (n, d)) % (1 << bits.astype(int))).astype(np.uint8)
     state_bits = states.bit_length() - 1
     format_ = (state_bits, 119 << 23, 1 << 11 + state_bits)
