@@ -13,7 +13,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from ipaq_index.scan import emit, emit_dense, emit_lookups
+from ipaq_index.scan import emit, emit_dense, emit_lookups, emit_row
 from ipaq_index.scan.emit import BLOCK
 from ipaq_index.scan.frame import Frame
 from ipaq_index.scan.isa import Avx2, Avx512, Neon, Portable
@@ -42,6 +42,34 @@ class Tile(NamedTuple):
     levels: npt.NDArray[np.uint8]
     scales: Floats
     biases: Floats
+
+
+class Addresses(NamedTuple):
+    """Where the arrays of frame and tile begin. Taking an address counts a reference in and out: it is done once."""
+
+    tables: int
+    start: int
+    bars: int
+    sums: int
+    above: int
+    levels: int
+    scales: int
+    biases: int
+
+
+@njit(nogil=True, cache=True)
+def addresses(frame: Frame, tile: Tile) -> Addresses:
+    """Return where the arrays begin; good while ``frame`` and ``tile`` live."""
+    return Addresses(
+        frame.tables.ctypes.data,
+        frame.start.ctypes.data,
+        frame.bars.ctypes.data,
+        frame.sums.ctypes.data,
+        frame.above.ctypes.data,
+        tile.levels.ctypes.data,
+        tile.scales.ctypes.data,
+        tile.biases.ctypes.data,
+    )
 
 
 def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame) -> int:
@@ -80,7 +108,7 @@ def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], f
     return span[1]
 
 
-def next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame) -> int:
+def next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses) -> int:
     """Return the place in the tile of the next block with a score not below a floor, its sums in ``frame``, or the end.
 
     Parameters
@@ -93,6 +121,8 @@ def next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], fr
         The place to begin with, and the end.
     frame : Frame
         Of `GROUP` queries.
+    at : Addresses
+        Of frame and tile.
     """
     inverse, shift, floor = frame.bars
     weights = frame.tables.view(np.int8)
@@ -143,6 +173,19 @@ def decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> No
                 tile.levels[place, n // QUAD, i, n % QUAD] = meaning.bytes[n, level]
 
 
+def row_total(rows: Rows, meaning: Meaning, p: Floats, row: int) -> np.float32:
+    """Return ``sum_j p_j level_j`` of a row, over dimensions with bits, walking the trellis where there is one."""
+    a, b, trellis = meaning.feedback
+    state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
+    total = np.float32(0)
+    for j, first, last, _ in meaning.active:
+        if j >= 0:
+            symbol = symbol_of(rows, meaning, row, first, last)
+            total += p[j] * meaning.levels[j, symbol + (symbol & trellis) + (state & 1)]
+            state = (state >> 1) ^ (state & 1) * a ^ (symbol & 1) * b
+    return total
+
+
 @njit(nogil=True, cache=True)
 def symbol_of(rows: Rows, meaning: Meaning, row: int, first: int, last: int) -> int:
     """Return the symbol whose pieces are numbered ``first`` to ``last`` - 1."""
@@ -181,7 +224,9 @@ def _next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], 
         query = (frame.tables.ctypes.data, frame.start.ctypes.data, frame.bars.ctypes.data)
         out = (frame.sums.ctypes.data, frame.above.ctypes.data)
         for block in range(span[0], span[1]):
-            if emit_lookup(isa, side, bias, (codes, sides, biases), meaning.first_pairs, query, meaning.scale_format, out):
+            if emit_lookup(
+                isa, side, bias, (codes, sides, biases), meaning.first_pairs, query, meaning.scale_format, out
+            ):
                 return block
             codes += blocks.strides[0]
             sides += BLOCK * side.itemsize
@@ -192,17 +237,16 @@ def _next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], 
 
 
 @overload(next_product)
-def _next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame) -> Any:
+def _next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses) -> Any:
     if isa.instance_class is Portable:
         return next_product
 
-    def emitted(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame) -> int:
+    def emitted(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses) -> int:
         quads, size = len(frame.tables), len(frame.start)
-        levels = tile.levels.ctypes.data + span[0] * tile.levels.strides[0]
-        scales = tile.scales.ctypes.data + span[0] * 4 * BLOCK
-        biases = tile.biases.ctypes.data + span[0] * 4 * BLOCK
-        query = (frame.tables.ctypes.data, frame.start.ctypes.data, frame.bars.ctypes.data)
-        out = (frame.sums.ctypes.data, frame.above.ctypes.data)
+        levels = at.levels + span[0] * tile.levels.strides[0]
+        scales = at.scales + span[0] * 4 * BLOCK
+        biases = at.biases + span[0] * 4 * BLOCK
+        query, out = (at.tables, at.start, at.bars), (at.sums, at.above)
         for place in range(span[0], span[1]):
             if emit_product(isa, with_bias, (levels, scales, biases), quads, query, size, out):
                 return place
@@ -243,6 +287,37 @@ def _decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> A
     return emitted
 
 
+@overload(row_total)
+def _row_total(rows: Rows, meaning: Meaning, p: Floats, row: int) -> Any:
+    def emitted(rows: Rows, meaning: Meaning, p: Floats, row: int) -> np.float32:
+        state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
+        codes = rows.blocks.ctypes.data + (row // BLOCK) * rows.blocks.strides[0] + row % BLOCK
+        arrays = (p.ctypes.data, meaning.steps.ctypes.data, meaning.active.ctypes.data, meaning.levels.ctypes.data)
+        used = len(meaning.active)
+        while used and meaning.active[used - 1, 0] < 0:
+            used -= 1
+        return emit_row_total(codes, state, arrays, used, meaning.levels.strides[0], meaning.feedback)
+
+    return emitted
+
+
+@intrinsic
+def emit_row_total(_context: Any, codes: Any, state: Any, arrays: Any, used: Any, stride: Any, feedback: Any) -> Any:
+    """`row_total` with addresses: ``arrays`` is (p, steps, active, levels)."""
+    one = types.intp
+    signature = types.float32(one, one, _addresses(4), one, one, _addresses(3))
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        p, steps, active, levels = cgutils.unpack_tuple(builder, arguments[2])
+        feedback_ = cgutils.unpack_tuple(builder, arguments[5])
+        codes_, state_ = arguments[:2]
+        return emit_row.total(
+            builder, codes_, state_, p, steps, (active, arguments[3]), (levels, arguments[4]), feedback_
+        )
+
+    return signature, generate
+
+
 def _addresses(count: int) -> Any:
     return types.UniTuple(types.intp, count)
 
@@ -274,9 +349,7 @@ def emit_lookup(
 
 
 @intrinsic
-def emit_product(
-    _context: Any, isa: Any, bias: Any, rows: Any, quads: Any, query: Any, size: Any, out: Any
-) -> Any:
+def emit_product(_context: Any, isa: Any, bias: Any, rows: Any, quads: Any, query: Any, size: Any, out: Any) -> Any:
     """One block of `next_product`; ``rows`` is (levels, scales, biases), ``query`` (weights, start, bars)."""
     signature = types.boolean(isa, bias, _addresses(3), types.intp, _addresses(3), types.intp, _addresses(2))
 
@@ -320,8 +393,8 @@ def emit_decode(
 ) -> Any:
     """One block of `decode`, or two neighbours in the tile, whose codes and sides are two addresses each.
 
-    ``out`` is (levels, scales) of the first, ``stride`` from its levels to the next one's; ``arrays`` is (steps, active,
-    bytes) of `Meaning`.
+    ``out`` is (levels, scales) of the first, ``stride`` from its levels to the next one's; ``arrays`` is (steps,
+    active, bytes) of `Meaning`.
     """
     two, three = _addresses(2), _addresses(3)
     one = types.intp

@@ -145,7 +145,7 @@ def _decode_rows(
     one = splat(bytes_, 1)
 
     def joined(parts: list[Value]) -> Value:
-        return parts[0] if len(parts) == 1 else shuffle(builder, *parts, list(range(dense.decoded)))
+        return parts[0] if len(parts) == 1 else shuffle(builder, parts[0], parts[1], list(range(dense.decoded)))
 
     def shifted(vector: Value, by: Value, left: bool = False) -> Value:
         amount = spread(builder, words, builder.trunc(by, I16))
@@ -166,9 +166,14 @@ def _decode_rows(
     )  # of a symbol, which stands for one level or two
     in_segment = splat(bytes_, (0xFF << {64: 6, 16: 4}[dense.entries] & 0xFF ^ 0xFF) & 0xFF)
     low_state = builder.sub(builder.shl(ir.Constant(I64, 1), state_bits), ir.Constant(I64, 1))
-    sides = [builder.trunc(load(builder, ir.VectorType(kind, rows), block[1], first * kind.width // 8),
-                           ir.VectorType(I8, rows)) if kind.width > 8
-             else load(builder, ir.VectorType(kind, rows), block[1], first) for block in blocks]
+    sides = [
+        builder.trunc(
+            load(builder, ir.VectorType(kind, rows), block[1], first * kind.width // 8), ir.VectorType(I8, rows)
+        )
+        if kind.width > 8
+        else load(builder, ir.VectorType(kind, rows), block[1], first)
+        for block in blocks
+    ]
     state = cgutils.alloca_once(builder, bytes_)
     builder.store(builder.and_(joined(sides), filled(low_state)), state)
     code = cgutils.alloca_once(builder, bytes_)
@@ -201,17 +206,16 @@ def _decode_rows(
             kind_ = ir.VectorType(I8, dense.entries)
             builder.store(dense.lookup(builder, load(builder, kind_, table), index), value)
             segments = builder.lshr(builder.add(count, ir.Constant(I64, dense.entries - 1)), per_segment)
-            with cgutils.for_range_slice(
-                builder, ir.Constant(I64, 1), segments, ir.Constant(I64, 1), intp=I64
-            ) as (segment, _):
+            with cgutils.for_range_slice(builder, ir.Constant(I64, 1), segments, ir.Constant(I64, 1), intp=I64) as (
+                segment,
+                _,
+            ):
                 # Symbols are below 256, whose high bits a shift of words would mix with the next byte's low ones.
                 high = builder.and_(
                     shifted(symbol, segment_shift),
                     filled(builder.lshr(ir.Constant(I64, 0xFF), segment_shift)),
                 )
-                found = dense.lookup(
-                    builder, load(builder, kind_, table, builder.shl(segment, per_segment)), index
-                )
+                found = dense.lookup(builder, load(builder, kind_, table, builder.shl(segment, per_segment)), index)
                 here = builder.icmp_unsigned("==", high, filled(segment))
                 builder.store(builder.select(here, found, builder.load(value)), value)
             levels.append(builder.load(value))
@@ -236,7 +240,9 @@ def _interleaved(builder: Builder, levels: list[Value]) -> list[Value]:
     return [part for pair in zip(low, high, strict=True) for part in zipped(*pair, 2)]
 
 
-def decode_scales(builder: Builder, dense: Dense, kind: Any, side: Value, out: Value, scale_format: list[Value]) -> None:
+def decode_scales(
+    builder: Builder, dense: Dense, kind: Any, side: Value, out: Value, scale_format: list[Value]
+) -> None:
     """Write the scales of a block's rows."""
     for first in range(0, BLOCK, dense.lanes):
         store(builder, scales(builder, kind, side, dense.lanes, scale_format, first), out, 4 * first)

@@ -11,7 +11,6 @@ from numba.core import cgutils
 from ipaq_index.scan.emit import (
     BLOCK,
     I16,
-    I32,
     I64,
     V16,
     V32,
@@ -51,7 +50,13 @@ def avx512(builder: Builder, codes: Value, luts: Value, pairs: Value, start: Val
             rows = shuffle(builder, first, second, order)
             high = builder.bitcast(builder.lshr(builder.bitcast(rows, INTEGERS), four), V64)
             low, high = (
-                call(builder, "llvm.x86.avx512.permvar.qi.512", V64, table, builder.or_(builder.and_(part, nibble), place))
+                call(
+                    builder,
+                    "llvm.x86.avx512.permvar.qi.512",
+                    V64,
+                    table,
+                    builder.or_(builder.and_(part, nibble), place),
+                )
                 for table, part in zip(tables, (rows, high), strict=True)
             )
             both = builder.bitcast(builder.add(low, high), INTEGERS)
@@ -125,7 +130,7 @@ def neon(builder: Builder, codes: Value, luts: Value, pairs: Value, start: Value
             builder.store(builder.add(builder.load(slot), builder.zext(builder.add(low, high), WORDS)), slot)
 
     def rows(totals: list[Value]) -> Value:
-        return shuffle(builder, *(builder.load(slot) for slot in totals), list(range(32)))
+        return shuffle(builder, builder.load(totals[0]), builder.load(totals[1]), list(range(32)))
 
     return _in_words(builder, luts, pairs, start, step, rows)
 

@@ -33,8 +33,8 @@ class Frame(NamedTuple):
     start : (group,) int32
         Where sums begin. The margin for errors is in it, so that scores are upper estimates.
     bars : (3, group) float32
-        inverse (1 / step), shift and floor, the latter two in units of the step. Rows whose score is not below the floor
-        are what a query is interested in.
+        inverse (1 / step), shift and floor, the latter two in units of the step. Rows whose score is not below the
+        floor are what a query is interested in.
     sums : (group, 32) int32
         Result: sums for the rows of a block.
     above : (group,) uint32

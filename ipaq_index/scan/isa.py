@@ -25,7 +25,7 @@ class Avx2(NamedTuple):
 
 
 class Neon(NamedTuple):
-    """AArch64."""
+    """AArch64 with dot products of bytes: Neoverse N1, Apple M1 and later."""
 
     code: int = 1
 
@@ -41,7 +41,7 @@ NAMES: dict[str, Isa] = {"avx512": Avx512(), "avx2": Avx2(), "neon": Neon(), "po
 NEEDS = {
     "avx512": ("avx512bw", "avx512vl", "avx512vbmi", "avx512vnni"),
     "avx2": ("avx2",),
-    "neon": ("neon",),
+    "neon": ("neon", "dotprod"),
     "portable": (),
 }
 

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.scan.block import BLOCK, GROUP, Tile, decode, next_lookup, next_product, scale, symbol_of
+from ipaq_index.scan.block import BLOCK, GROUP, Tile, addresses, decode, next_lookup, next_product, row_total, scale
 from ipaq_index.scan.frame import Frame, fill_lookups, make_frame, make_weights
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import order, push
 
-TILE_BYTES = 1 << 18  # decoded levels that all groups of queries read before the next are made: a quarter of an L2 cache
+TILE_BYTES = (
+    1 << 18
+)  # decoded levels that all groups of queries read before the next are made: a quarter of an L2 cache
 
 
 class Lists(NamedTuple):
@@ -44,8 +46,8 @@ class Best(NamedTuple):
     Attributes
     ----------
     keys, rows, scores : (nq, k) float32, int64, float32
-        The key of a row is its exact score or the upper estimate, whichever is less, in units of the query's step. Where
-        the estimate is too low, a row counts for less than it should: but alike, in whatever order rows are scanned.
+        The key of a row is its exact score or the upper estimate, whichever is less, in units of the query's step.
+        Where the estimate is too low, a row counts for less than it should, but alike in whatever order rows come.
     counts : (nq,) int64
     floors : (nq,) float32
         Rows whose key is below it don't count.
@@ -75,7 +77,7 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
     best : Best
         Result.
     """
-    queries = np.zeros(1, dtype=np.int64)
+    queries, known = np.zeros(1, dtype=np.int64), known_parts(p, meaning)
     for q in range(len(p)):
         tables = np.zeros((-(-meaning.first_pairs // QUAD), 2, QUAD, 16), dtype=np.uint8)
         frame = make_frame(tables, 1)
@@ -93,15 +95,15 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
                     stop = min(block + 1, last)
                 found = next_lookup(isa, rows, meaning, (block, stop), frame)
                 if found < stop:
-                    collect(frame, 1, rows, meaning, p, found, end, queries, lists.shifts[member : member + 1], best)
+                    collect(
+                        frame, 1, rows, meaning, p, known, found, end, queries, lists.shifts[member : member + 1], best
+                    )
                     found += 1
                 block = found
 
 
 @njit(nogil=True, cache=True)
-def by_products(
-    isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best, certain: bool
-) -> None:
+def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best, certain: bool) -> None:
     """Scan list by list, decoding each row once for all queries that ask for it.
 
     Parameters
@@ -123,13 +125,14 @@ def by_products(
         np.empty((size + 1, BLOCK), dtype=np.float32),
         np.empty((size + 1, BLOCK), dtype=np.float32),
     )
-    weights = make_weights(p, meaning, certain)
+    weights, known = make_weights(p, meaning, certain), known_parts(p, meaning)
     if certain:
         best.floors[:] *= weights.inverse
     words = weights.values.view(np.int32)
     tables = np.zeros((quads, GROUP, QUAD), dtype=np.uint8)
     table_words = tables.reshape(quads, GROUP * QUAD).view(np.int32)
     frame = make_frame(tables, GROUP)
+    at = addresses(frame, tile)
     for number in range(len(lists.spans)):
         block, last, end = lists.spans[number]
         begin, stop = lists.begins[number], lists.begins[number + 1]
@@ -154,26 +157,39 @@ def by_products(
                         frame.bars[2, g] = np.inf
                 place = 0
                 while place < count:
-                    place = next_product(isa, rows.bias, tile, (place, count), frame)
+                    place = next_product(isa, rows.bias, tile, (place, count), frame, at)
                     if place < count:
-                        collect(frame, len(queries), rows, meaning, p, tile.blocks[place], end, queries, shifts, best)
+                        collect(
+                            frame, len(queries), rows, meaning, p, known, tile.blocks[place], end, queries, shifts, best
+                        )
                         place += 1
 
 
 @njit(nogil=True, cache=True)
+def known_parts(p: Floats, meaning: Meaning) -> Floats:
+    """Return what dimensions without bits add to each query's sums."""
+    known = np.zeros(len(p), dtype=np.float32)
+    for q in range(len(p)):
+        for j in range(p.shape[1]):
+            known[q] += p[q, j] * meaning.fixed[j]
+    return known
+
+
+@njit(nogil=True, cache=True, forceinline=True)
 def aim(frame: Frame, g: int, shift: np.float32, floor: np.float32) -> None:
     """Set what a query's scores are measured by: ``shift`` as it is added to scores, ``floor`` of `Best`."""
     frame.bars[1, g] = shift * frame.bars[0, g]
     frame.bars[2, g] = floor
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def collect(
     frame: Frame,
     size: int,
     rows: Rows,
     meaning: Meaning,
     p: Floats,
+    known: Floats,
     block: int,
     end: int,
     queries: Integers,
@@ -198,7 +214,7 @@ def collect(
                     estimate += rows.bias[row] * inverse[g]
                 estimate += shift[g]
                 if estimate >= floor[g]:
-                    score = exact(rows, meaning, p[q], row, frame.bits) + shifts[g]
+                    score = exact(rows, meaning, p[q], known[q], row, frame.bits) + shifts[g]
                     key = min(estimate, score * inverse[g])
                     count = push(best.keys[q], best.rows[q], best.scores[q], best.counts[q], key, row, score)
                     best.counts[q] = count
@@ -208,24 +224,15 @@ def collect(
             row += 1
 
 
-@njit(nogil=True, cache=True)
-def exact(rows: Rows, meaning: Meaning, p: Floats, row: int, bits: npt.NDArray[np.int32]) -> np.float32:
+@njit(nogil=True, cache=True, forceinline=True)
+def exact(
+    rows: Rows, meaning: Meaning, p: Floats, known: np.float32, row: int, bits: npt.NDArray[np.int32]
+) -> np.float32:
     """Return ``scale * sum_j p_j level_j + bias`` of one row, walking the trellis where there is one.
 
-    ``bits`` is room for an int32.
+    ``known`` is the part of the sum that dimensions without bits make up; ``bits`` is room for an int32.
     """
-    a, b, trellis = meaning.feedback
-    state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
-    total = np.float32(0)
-    for j in range(len(p)):
-        total += p[j] * meaning.fixed[j]
-    for n in range(len(meaning.active)):
-        j, first, last, _ = meaning.active[n]
-        if j >= 0:
-            symbol = symbol_of(rows, meaning, row, first, last)
-            total += p[j] * meaning.levels[j, symbol + (symbol & trellis) + (state & 1)]
-            state = (state >> 1) ^ (state & 1) * a ^ (symbol & 1) * b
-    score = scale(rows.side[row], meaning.scale_format, bits) * total
+    score = scale(rows.side[row], meaning.scale_format, bits) * (row_total(rows, meaning, p, row) + known)
     if len(rows.bias):
         score += rows.bias[row]
     return score
@@ -244,14 +251,20 @@ def join(best: Best, other: Best) -> None:
     for q in range(len(best.counts)):
         for n in range(other.counts[q]):
             best.counts[q] = push(
-                best.keys[q], best.rows[q], best.scores[q], best.counts[q], other.keys[q, n], other.rows[q, n], other.scores[q, n]
+                best.keys[q],
+                best.rows[q],
+                best.scores[q],
+                best.counts[q],
+                other.keys[q, n],
+                other.rows[q, n],
+                other.scores[q, n],
             )
 
 
 @njit(nogil=True, cache=True)
 def score_rows(rows: Rows, meaning: Meaning, p: Floats, numbers: Integers, scores: Floats) -> None:
     """Score some rows exactly for each query: ``scores`` is (nq, rows)."""
-    bits = np.empty(1, dtype=np.int32)
+    bits, known = np.empty(1, dtype=np.int32), known_parts(p, meaning)
     for q in range(len(p)):
         for n in range(len(numbers)):
-            scores[q, n] = exact(rows, meaning, p[q], numbers[n], bits)
+            scores[q, n] = exact(rows, meaning, p[q], known[q], numbers[n], bits)

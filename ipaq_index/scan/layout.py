@@ -92,11 +92,13 @@ def _low_bits(widths: npt.NDArray[np.int64]) -> int:
 def _cut(widths: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64] | int) -> list[tuple[int, int, int]]:
     """Return dimension, shift and width of each piece, widest first, then in the order of dimensions."""
     pieces = []
-    for j, (width, shift) in enumerate(np.broadcast(widths, shifts)):
+    for j, (width, shift) in enumerate(
+        zip(widths.tolist(), np.broadcast_to(shifts, widths.shape).tolist(), strict=True)
+    ):
         if width > NIBBLE:
-            pieces += [(j, int(shift + width - NIBBLE), NIBBLE), (j, int(shift), int(width) - NIBBLE)]
+            pieces += [(j, shift + width - NIBBLE, NIBBLE), (j, shift, width - NIBBLE)]
         elif width:
-            pieces.append((j, int(shift), int(width)))
+            pieces.append((j, shift, width))
     return sorted(pieces, key=lambda piece: -piece[2])
 
 

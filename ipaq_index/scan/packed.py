@@ -174,7 +174,7 @@ def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
 
 
 def _piece_values(layout: Layout, symbol_levels: Floats) -> Floats:
-    """Return the value of each piece's bits: over all pieces of a dimension, the best sum in the sense of least squares.
+    """Return the value of each piece's bits: the sum over a dimension's pieces is the best by least squares.
 
     A dimension of one piece has its levels. Of several, the first has the mean level of the symbols that share its
     bits, and the others mean offsets from the mean of all; exact scoring takes the level itself.

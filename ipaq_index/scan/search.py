@@ -20,7 +20,8 @@ SMALL = 1 << 22  # dimensions of rows below which threads cost more than they br
 RANGE_BLOCKS = 256  # blocks that a range search looks at together: all their rows may be in range
 
 Ids = npt.NDArray[np.int64]
-T, R = TypeVar("T"), TypeVar("R")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 def top_k(
@@ -192,8 +193,10 @@ def _search(
 ) -> Best:
     """Search one batch of queries."""
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
-    by_list = probes.size >= FEW * max(1, np.count_nonzero(np.bincount(probes.ravel()[probes.ravel() >= 0])))
-    work = probes.size * (spans[:, 1] - spans[:, 0]).mean() * BLOCK * len(meaning.active) if len(spans) else 0
+    asked = np.unique(probes[probes >= 0]) if len(spans) > 1 else np.zeros(1)
+    by_list = probes.size >= FEW * len(asked)
+    size = float((spans[:, 1] - spans[:, 0]).mean()) if len(spans) else 0.0
+    work = probes.size * size * BLOCK * len(meaning.active)
     shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
 
     def scan(lists: Lists) -> Best:
@@ -241,7 +244,7 @@ def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int
     return [Lists(cut, begins, lists, values) for cut in shares]
 
 
-def _mapped(function: Callable[[T], R], jobs: list[T], threads: int) -> list[R]:
+def _mapped(function: Callable[[Job], Result], jobs: list[Job], threads: int) -> list[Result]:
     if threads == 1 or len(jobs) == 1:
         return [function(job) for job in jobs]
     with ThreadPoolExecutor(threads) as pool:

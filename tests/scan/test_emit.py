@@ -3,32 +3,68 @@
 import pytest
 from llvmlite import binding, ir
 
-from ipaq_index.scan import emit
+from ipaq_index.scan import emit, emit_dense, emit_lookups
+from ipaq_index.scan.emit import I64
 
 TARGETS = {
-    "avx512": ("x86_64-unknown-linux-gnu", "icelake-server", emit.avx512, ["vpermb", "vpdpbusd"]),
-    "avx2": ("x86_64-unknown-linux-gnu", "haswell", emit.avx2, ["vpshufb"]),
-    "neon": ("aarch64-unknown-linux-gnu", "generic", emit.neon, ["tbl", "uaddw"]),
+    "avx512": ("x86_64-unknown-linux-gnu", "icelake-server", ""),
+    "avx2": ("x86_64-unknown-linux-gnu", "haswell", ""),
+    "neon": ("aarch64-unknown-linux-gnu", "generic", "+dotprod"),
 }
+DENSE = {"avx512": emit_dense.AVX512, "avx2": emit_dense.AVX2, "neon": emit_dense.NEON}
+FORMAT = [ir.Constant(I64, value) for value in (3, 119 << 23, 1 << 14)]
 
 
-@pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("queries", [1, 8])
-def test_assembly(name, queries):
-    triple, cpu, emitted, instructions = TARGETS[name]
+def assembly(name, arguments, body):
+    """Return what ``body(builder, addresses)`` compiles to."""
+    triple, cpu, features = TARGETS[name]
     module = ir.Module()
     module.triple = triple
-    kind = ir.FunctionType(ir.VoidType(), [emit.I64] * 6)
-    function = ir.Function(module, kind, "sums")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * arguments), "kernel")
     builder = ir.IRBuilder(function.append_basic_block())
-    codes, luts, quads, pairs, start, out = function.args
-    halves = emitted(builder, queries, codes, luts, quads, pairs, start)
-    for number, half in enumerate(half for pair in halves for half in pair):
-        builder.store(half, emit._pointer(builder, emit.INTEGERS, out, 64 * number))
+    body(builder, function.args)
     builder.ret_void()
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
-    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
-    assembly = machine.emit_assembly(binding.parse_assembly(str(module)))
-    for instruction in instructions:
-        assert f"\t{instruction}" in assembly
+    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=3)
+    return machine.emit_assembly(binding.parse_assembly(str(module)))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("avx512", "vpermb vpdpbusd"), ("avx2", "vpshufb"), ("neon", "tbl uaddw")]
+)
+def test_lookups(name, expected):
+    def body(builder, arguments):
+        codes, tables, pairs, start, out = arguments
+        for number, half in enumerate(getattr(emit_lookups, name)(builder, codes, tables, pairs, start)):
+            emit.store(builder, half, out, 64 * number)
+
+    text = assembly(name, 5, body)
+    for instruction in expected.split():
+        assert f"\t{instruction}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("avx512", "vpdpbusd"), ("avx2", "vpmaddubsw vpmaddwd"), ("neon", "sdot")]
+)
+def test_products(name, expected):
+    def body(builder, arguments):
+        levels, weights, quads, start, scales, inverse, shift, floor, sums, above = arguments
+        bars = emit.Bars(inverse, shift, floor)
+        emit_dense.products(builder, DENSE[name], levels, weights, quads, start, scales, None, bars, [sums, above])
+
+    text = assembly(name, 10, body)
+    for instruction in expected.split():
+        assert text.count(f"\t{instruction}") >= emit_dense.GROUP
+
+
+@pytest.mark.parametrize(("name", "expected"), [("avx512", "vpermb"), ("avx2", "vpshufb"), ("neon", "tbl")])
+def test_decoding(name, expected):
+    def body(builder, arguments):
+        codes, side, levels, steps, active, tables, stride, quads = arguments[:8]
+        blocks = [(codes, side, levels)] * max(1, DENSE[name].decoded // 32)
+        emit_dense.decode(
+            builder, DENSE[name], emit.I16, blocks, steps, active, (tables, stride), quads, arguments[8:], FORMAT
+        )
+
+    assert f"\t{expected}" in assembly(name, 11, body)

@@ -1,10 +1,26 @@
 """Packing and scanning against plain NumPy."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numba import njit
 
-from ipaq_index.scan import CodeBook, Layout, PackedCodes, isa, kernel, layout, reservoir, top_k
+from ipaq_index.scan import (
+    CodeBook,
+    Layout,
+    PackedCodes,
+    block,
+    isa,
+    kernel,
+    layout,
+    range_search,
+    reservoir,
+    score_rows,
+    top_k,
+    top_k_lists,
+)
+from ipaq_index.scan.frame import LOOKUP_MARGIN, fill_lookups, make_frame, make_weights
 
 
 def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
@@ -85,55 +101,115 @@ def test_wide_nibbles_share_bytes_with_narrow_ones():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_cut_keeps_the_best(seed):
+def test_the_heap_keeps_the_best(seed):
     rng = np.random.default_rng(seed)
     for count in (1, 2, 3, 50):
-        for best in range(1, count + 1):
-            scores, rows = rng.integers(0, 5, count).astype(np.float32), rng.permutation(count)
-            order = np.lexsort((rows, -scores))[:best]
-            expected = set(zip(scores[order], rows[order], strict=True))
-            twin = scores.copy(), rows.copy()
-            reservoir.cut(scores, rows, count, best)
-            assert set(zip(scores[:best], rows[:best], strict=True)) == expected
-            reservoir.cut.py_func(*twin, count, best)
-            np.testing.assert_array_equal(twin, (scores, rows))
-
-
-def test_insert_sorts():
-    scores, rows = np.full(5, -np.inf, np.float32), np.full(5, -1)
-    for count, (row, score) in enumerate([(4, 1), (1, 3), (0, 2), (7, 3), (2, 0), (5, 5), (3, 3)]):
-        reservoir.insert(np.float32(score), row, count, scores, rows)
-    np.testing.assert_array_equal(rows, [5, 1, 3, 7, 0])
-    np.testing.assert_array_equal(scores, [5, 3, 3, 3, 2])
+        for k in (1, 2, 10, 60):
+            keys, rows = rng.integers(0, 5, count).astype(np.float32), rng.permutation(count)
+            best = np.lexsort((rows, -keys))[:k]
+            scores = keys + 1
+            for push, order in ((reservoir.push, reservoir.order), (reservoir.push.py_func, reservoir.order.py_func)):
+                heap = np.zeros(k, np.float32), np.zeros(k, np.int64), np.zeros(k, np.float32)
+                held = 0
+                for i in range(count):
+                    held = push(*heap, held, keys[i], rows[i], scores[i])
+                assert held == len(best)
+                order(*heap, held)
+                np.testing.assert_array_equal(heap[1][:held], rows[best])
+                np.testing.assert_array_equal(heap[2][:held], scores[best])
 
 
 @njit
-def run_next_block(isa_, group, rows, scale_format, span, first, frame):
-    return next_block(isa_, group, rows, scale_format, span, first, frame, addresses(rows, frame))
+def run_lookup(isa_, rows, meaning, span, frame):
+    return block.next_lookup(isa_, rows, meaning, span, frame)
+
+
+@njit
+def run_product(isa_, bias, tile, span, frame):
+    return block.next_product(isa_, bias, tile, span, frame, block.addresses(frame, tile))
+
+
+@njit
+def run_decode(isa_, rows, meaning, tile, count):
+    block.decode(isa_, rows, meaning, tile, count)
+
+
+def assert_alike(found, expected, end, used, twin, whole=False):
+    assert found == expected
+    if found < end:
+        np.testing.assert_array_equal(used.above, twin.above)
+        assert used.above.any()
+        rows = (used.above[:, None] >> np.arange(32, dtype=np.uint32)) & 1 > 0
+        np.testing.assert_array_equal(used.sums[rows], twin.sums[rows])
+    used.above[:] = 0
+    twin.above[:] = 0
 
 
 @pytest.mark.parametrize("name", isa.available())
-@pytest.mark.parametrize("size", [1, 8])
 @pytest.mark.parametrize(("with_bias", "side_dtype"), [(False, np.uint16), (True, np.uint8)])
-def test_blocks_score_alike_on_every_instruction_set(name, size, with_bias, side_dtype):
+def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype):
     rng = np.random.default_rng(0)
     for pairs in (1, 2, 3, 4, 5, 8, 300):  # 300: beyond what 16-bit sums hold
         packed, _, _ = case(96, [4] * (2 * pairs), with_bias=with_bias, side_dtype=side_dtype)
+        rows, meaning = packed.rows(None), packed.codebook.meaning._replace(first_pairs=pairs)
+        tables = np.zeros((-(-pairs // 4), 2, 4, 16), np.uint8)
+        used = make_frame(tables, 1)
+        p = rng.standard_normal(2 * pairs).astype(np.float32)
+        used.start[0], step = fill_lookups(p, meaning, tables)
+        used.bars[:, 0] = 1 / step, 3, rng.standard_normal() * 2000
+        twin = used._replace(sums=np.zeros_like(used.sums), above=np.zeros_like(used.above))
+        for span in ((0, 3), (1, 3), (2, 2)):
+            found = run_lookup(isa.NAMES[name], rows, meaning, span, used)
+            expected = block.next_lookup(isa.NAMES[name], rows, meaning, span, twin)
+            assert_alike(found, expected, span[1], used, twin)
+
+
+@pytest.mark.parametrize("name", isa.available())
+@pytest.mark.parametrize(("with_bias", "side_dtype"), [(False, np.uint16), (True, np.uint8)])
+@pytest.mark.parametrize("states", [1, 8, 256])
+def test_products_are_alike_on_every_instruction_set(name, with_bias, side_dtype, states):
+    if states == 256 and side_dtype == np.uint8:
+        return  # no bits are left for the scale
+    rng = np.random.default_rng(1)
+    bits = [4, 3, 1, 8, 0, 7, 2, 5, 6]
+    packed, _, _ = case(130, bits, with_bias=with_bias, states=states, side_dtype=side_dtype)
+    rows, meaning = packed.rows(None), packed.codebook.meaning
+    quads = len(meaning.active) // 4
+
+    def empty():
+        levels = np.zeros((6, quads, 32, 4), np.uint8)
+        return block.Tile(
+            np.array([3, 0, 2, 1, 4]), levels, np.zeros((6, 32), np.float32), np.zeros((6, 32), np.float32)
+        )
+
+    tile, twin_tile = empty(), empty()
+    run_decode(isa.NAMES[name], rows, meaning, tile, 5)
+    block.decode(isa.NAMES[name], rows, meaning, twin_tile, 5)
+    for one, other in zip(tile, twin_tile, strict=True):
+        np.testing.assert_array_equal(one[:5], other[:5])
+    weights = make_weights(rng.standard_normal((12, 9)).astype(np.float32), meaning, False)
+    tables = np.ascontiguousarray(weights.values.view(np.uint8).reshape(12, quads, 4).transpose(1, 0, 2))
+    used = make_frame(tables, 12)
+    used.start[:], used.bars[0] = weights.start, weights.inverse
+    used.bars[1], used.bars[2] = rng.standard_normal(12), 1e4 * rng.standard_normal(12)
+    twin = used._replace(sums=np.zeros_like(used.sums), above=np.zeros_like(used.above))
+    for span in ((0, 5), (1, 3), (4, 4)):
+        found = run_product(isa.NAMES[name], rows.bias, tile, span, used)
+        expected = block.next_product(isa.NAMES[name], rows.bias, tile, span, twin, None)
+        assert_alike(found, expected, span[1], used, twin)
+
+
+def test_row_totals_equal_their_twin():
+    for states in (1, 8):
+        packed, _, values = case(64, [4, 3, 1, 8, 0, 7, 2, 5, 6], states=states)
+        p = np.random.default_rng(1).standard_normal((1, 9)).astype(np.float32)
         rows, meaning = packed.rows(None), packed.codebook.meaning
-        frame = kernel.make_frame(rng.standard_normal((size + 1, 2 * pairs)).astype(np.float32), meaning, pairs, size)
-        floors = rng.standard_normal(len(frame.floors)) * 2000
-        frame.floors[: size + 1] = floors[: size + 1]
-        for first in range(0, size + 1, size):
-            for begin, end in ((0, 3), (1, 3), (2, 2)):
-                arguments = rows, meaning.scale_format, (begin, end), first
-                found = run_next_block(isa.NAMES[name], (0,) * size, *arguments, frame)
-                twin = frame._replace(sums=np.zeros_like(frame.sums), above=np.zeros_like(frame.above))
-                expected = next_block(isa.NAMES[name], (0,) * size, *arguments, twin, addresses(rows, twin))
-                assert found == expected
-                if found < end:
-                    np.testing.assert_array_equal(frame.sums, twin.sums)
-                    np.testing.assert_array_equal(frame.above, twin.above)
-                    assert frame.above.any()
+        scores = np.zeros((1, 64), np.float32)
+        kernel.score_rows(rows, meaning, p, np.arange(64), scores)
+        scales = [block.scale.py_func(side, meaning.scale_format, np.zeros(1, np.int32)) for side in packed.side[:64]]
+        totals = np.array([block.row_total(rows, meaning, p[0], row) for row in range(64)])
+        np.testing.assert_array_equal(scores[0], scales * (totals + p[0, 4] * meaning.fixed[4]))
+        np.testing.assert_allclose(scores[0], values @ p[0].astype(np.float64), rtol=1e-5, atol=1e-4)
 
 
 def test_tables_fit_a_byte_and_say_what_they_stand_for():
@@ -141,14 +217,88 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     meaning = packed.codebook.meaning
     p = np.random.default_rng(1).standard_normal(6).astype(np.float32)
     lut, twin = (np.zeros((1, 2, 4, 16), np.uint8) for _ in range(2))
-    start, step = kernel.fill_lut(p, meaning, lut)
-    assert kernel.fill_lut.py_func(p, meaning, twin) == (start, step)
+    start, step = fill_lookups(p, meaning, lut)
+    assert fill_lookups.py_func(p, meaning, twin) == (start, step)
     np.testing.assert_array_equal(lut, twin)
     assert (lut[:, 0].max(-1).astype(int) + lut[:, 1].max(-1)).max() <= 255
     levels = meaning.levels[np.arange(6), symbols].astype(np.float64) @ p
     code = packed.blocks[:2].transpose(0, 2, 1).reshape(64, packed.codebook.layout.pairs)
     sums = sum(lut[0, 0, t, code[:, t] & 15].astype(int) + lut[0, 1, t, code[:, t] >> 4] for t in range(code.shape[1]))
-    np.testing.assert_allclose(step * (start + sums), levels, atol=step * (0.5 * 6 + 0.5))
+    margin = float(LOOKUP_MARGIN) * step * np.sqrt(8 / 12)
+    np.testing.assert_allclose(step * (start + sums), levels + margin, atol=step * (0.5 * 6 + 1))
+
+
+def test_certain_weights_bound_every_score():
+    packed, _, _ = case(400, [4, 3, 1, 8, 0, 2], states=4)
+    meaning = packed.codebook.meaning
+    packed.side[:] = packed.side & 3 | (1 << 2)
+    p = np.random.default_rng(1).standard_normal((3, 6)).astype(np.float32)
+    weights = make_weights(p, meaning, True)
+    for a, b in zip(weights, make_weights.py_func(p, meaning, True), strict=True):
+        np.testing.assert_array_equal(a, b)
+    tile = block.Tile(np.arange(13), np.zeros((14, 2, 32, 4), np.uint8), *np.zeros((2, 14, 32), np.float32))
+    block.decode(isa.Portable(), packed.rows(None), meaning, tile, 13)
+    levels = tile.levels[:13].transpose(0, 2, 1, 3).reshape(-1, 8)[:400].astype(int)
+    sums = levels @ weights.values.T.astype(int) + weights.start
+    scales = tile.scales[:13].reshape(-1)[:400]
+    numbers = np.arange(400)
+    exact = score_rows(packed, p, np.zeros(3, np.float32), numbers)
+    assert (sums / weights.inverse * scales[:, None] >= exact.T - 1e-6 * abs(exact.T)).all()
+
+
+def as_lists(packed, values):
+    """Return a few lists over the blocks of ``packed``, some of which end before their block does."""
+    blocks = -(-packed.count // 32)
+    cuts = np.unique([0, 1, blocks // 3, blocks // 2, blocks])
+    spans = np.array([(a, b, min(32 * b - 5, packed.count)) for a, b in itertools.pairwise(cuts)] + [(0, 0, 0)])
+    return spans, [np.arange(32 * a, max(end, 32 * a)) for a, _, end in spans]
+
+
+@pytest.mark.parametrize("queries", [1, 40])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_lists_give_their_rows_alone(queries, threads, monkeypatch):
+    monkeypatch.setattr("ipaq_index.scan.search.SMALL", 0)
+    packed, _, values = case(700, [4, 3, 1, 8, 0, 6, 2], states=8)
+    spans, members = as_lists(packed, values)
+    rng = np.random.default_rng(3)
+    p = rng.standard_normal((queries, 7)).astype(np.float32)
+    probes = np.array([rng.permutation(len(spans))[:3] for _ in range(queries)])
+    probes[0, 1] = -1
+    shifts, offset = (300 * rng.standard_normal(s).astype(np.float32) for s in (probes.shape, queries))
+    allowed = rng.integers(0, 2**32, -(-packed.count // 32), dtype=np.uint32)
+    keep = np.unpackbits(allowed.view(np.uint8), bitorder="little") > 0
+    for words in (None, allowed):
+        scores, rows = top_k_lists(packed, p, 20, offset, spans, probes, shifts, words, threads)
+        for q in range(queries):
+            pool = {}
+            for probe, shift in zip(probes[q], shifts[q], strict=True):
+                if probe >= 0:
+                    pool |= {
+                        r: values[r] @ p[q] + shift + offset[q] for r in members[probe] if words is None or keep[r]
+                    }
+            best = sorted(pool.values(), reverse=True)[:20]
+            np.testing.assert_allclose(scores[q, : len(best)], best, rtol=1e-4, atol=1e-2)
+            assert set(rows[q, : len(best)]) <= set(pool)
+            assert (rows[q, len(best) :] == -1).all() and np.isneginf(scores[q, len(best) :]).all()
+
+
+@pytest.mark.parametrize(("with_bias", "states"), [(True, 1), (False, 8)])
+def test_range_search_finds_all(with_bias, states, monkeypatch):
+    monkeypatch.setattr("ipaq_index.scan.search.RANGE_BLOCKS", 7)
+    packed, _, _ = case(500, [4, 3, 1, 8, 0, 6, 2], with_bias=with_bias, states=states)
+    rng = np.random.default_rng(3)
+    p, offset = rng.standard_normal((15, 7)).astype(np.float32), rng.standard_normal(15).astype(np.float32)
+    exact = score_rows(packed, p, offset, np.arange(500))
+    threshold = np.quantile(exact, rng.random(15), axis=1).diagonal().astype(np.float32)
+    allowed = rng.integers(0, 2**32, 16, dtype=np.uint32)
+    for words in (None, allowed):
+        keep = np.ones(500, bool) if words is None else np.unpackbits(words.view(np.uint8), bitorder="little")[:500] > 0
+        begins, scores, rows = range_search(packed, p, threshold, offset, words, threads=2)
+        for q in range(15):
+            expected = np.flatnonzero(keep & (exact[q] >= threshold[q]))
+            order = expected[np.lexsort((expected, -exact[q, expected]))]
+            np.testing.assert_array_equal(rows[begins[q] : begins[q + 1]], order)
+            np.testing.assert_array_equal(scores[begins[q] : begins[q + 1]], exact[q, order])
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 700])
