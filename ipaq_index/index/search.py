@@ -10,7 +10,6 @@ from ipaq_index import scan
 from ipaq_index.index.content import Content
 from ipaq_index.index.filter import as_words
 from ipaq_index.index.ids import Ids
-from ipaq_index.index.list_scan import top_k_lists
 from ipaq_index.index.partition import Probes
 from ipaq_index.quantizer.product import product
 
@@ -91,7 +90,7 @@ class Search:
             return scan.top_k(packed, self.p, k, offset=self.offset, allowed=words, threads=self.threads)
         probes = self.probes()
         assert words is not None
-        return top_k_lists(
+        return scan.top_k_lists(
             packed, self.p, k, self.offset, content.spans, probes.lists, probes.offsets, words, threads=self.threads
         )
 

@@ -15,8 +15,9 @@ from ipaq_index.scan.packed import QUAD, Floats, Meaning
 
 TOP = 255  # largest sum of a pair's two look-ups: they are added as bytes
 TOP_WEIGHT = 127
-LOOKUP_MARGIN = np.float32(3.5)  # standard deviations that a scan by look-ups adds to a row's score
-PRODUCT_MARGIN = np.float32(5)  # the same of products, whose errors are small: the answer is that of exact scoring
+MARGIN = np.float32(
+    5
+)  # standard deviations added to estimates: the answer is that of exact scoring but for 1 row in 10^6
 FAR = np.float32(1 << 30)
 TINY = np.float32(1e-30)  # least step, so that its inverse is finite
 
@@ -111,7 +112,7 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
         for value in range(16):
             lookups[pair // QUAD, part, pair % QUAD, value] = np.int64(table[nibble, value] / step + np.float32(0.5))
     variance += step * step * np.float32(nibbles / 12)  # rounding is uniform in a step
-    return as_start((base + LOOKUP_MARGIN * np.sqrt(variance)) / step), step
+    return as_start((base + MARGIN * np.sqrt(variance)) / step), step
 
 
 @njit(nogil=True, cache=True)
@@ -123,7 +124,7 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
     p : (nq, d) float32
     meaning : Meaning
     certain : bool
-        Whether scores shall be no less than the exact ones; else, no less but for errors of `PRODUCT_MARGIN`.
+        Whether scores shall be no less than the exact ones; else, no less but for errors of `MARGIN`.
     """
     low, width, square, largest, mean, variance = meaning.grid
     values = np.zeros((len(p), len(low)), dtype=np.int8)
@@ -146,6 +147,6 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
                 base += p[q, j] * low[i] + error * mean[i]
                 uncertain += error * error * variance[i] + p[q, j] * p[q, j] * square[i]
                 bound += abs(error) * np.float32(TOP_WEIGHT) + abs(p[q, j]) * largest[i]
-        margin = bound if certain else PRODUCT_MARGIN * np.sqrt(uncertain)
+        margin = bound if certain else MARGIN * np.sqrt(uncertain)
         start[q], inverse[q] = as_start((base + margin) / step + np.float32(1)), np.float32(1) / step
     return Weights(values, start, inverse)

@@ -24,8 +24,8 @@ class Lists(NamedTuple):
 
     Attributes
     ----------
-    spans : (m, 3) int64
-        Of each list: first block, the block after the last, the row after the last.
+    spans : (m, 2) int64
+        First block of each list, and the one after its last.
     begins : (m + 1,) or (nq + 1,) int64
         Where each list's queries begin in ``members``, or each query's lists.
     members : (p,) int64
@@ -85,7 +85,7 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
         frame.bars[0, 0] = np.float32(1) / step
         queries[0] = q
         for member in range(lists.begins[q], lists.begins[q + 1]):
-            block, last, end = lists.spans[lists.members[member]]
+            block, last = lists.spans[lists.members[member]]
             aim(frame, 0, lists.shifts[member], best.floors[q])
             while block < last:
                 stop = last
@@ -95,9 +95,7 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
                     stop = min(block + 1, last)
                 found = next_lookup(isa, rows, meaning, (block, stop), frame)
                 if found < stop:
-                    collect(
-                        frame, 1, rows, meaning, p, known, found, end, queries, lists.shifts[member : member + 1], best
-                    )
+                    collect(frame, 1, rows, meaning, p, known, found, queries, lists.shifts[member : member + 1], best)
                     found += 1
                 block = found
 
@@ -134,7 +132,7 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
     frame = make_frame(tables, GROUP)
     at = addresses(frame, tile)
     for number in range(len(lists.spans)):
-        block, last, end = lists.spans[number]
+        block, last = lists.spans[number]
         begin, stop = lists.begins[number], lists.begins[number + 1]
         while block < last and begin < stop:
             count = 0
@@ -159,9 +157,7 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
                 while place < count:
                     place = next_product(isa, rows.bias, tile, (place, count), frame, at)
                     if place < count:
-                        collect(
-                            frame, len(queries), rows, meaning, p, known, tile.blocks[place], end, queries, shifts, best
-                        )
+                        collect(frame, len(queries), rows, meaning, p, known, tile.blocks[place], queries, shifts, best)
                         place += 1
 
 
@@ -191,7 +187,6 @@ def collect(
     p: Floats,
     known: Floats,
     block: int,
-    end: int,
     queries: Integers,
     shifts: Floats,
     best: Best,
@@ -205,7 +200,7 @@ def collect(
             above &= rows.words[block]
         q = queries[g]
         row = block * BLOCK
-        while above and row < end:
+        while above and row < rows.size:
             if above & np.uint32(1):
                 estimate = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(
                     frame.sums[g, row - block * BLOCK]

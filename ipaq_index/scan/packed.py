@@ -65,13 +65,15 @@ class Meaning(NamedTuple):
 class Rows(NamedTuple):
     """Packed rows, as kernels take them: `PackedCodes` with an empty uint8 array for no bias, and which rows count.
 
-    Empty ``words``: all do. Else it has bit i of word b set where row 32 b + i may be returned.
+    Only the first ``size`` rows do. Empty ``words``: all of them; else it has bit i of word b set where row 32 b + i
+    may be returned.
     """
 
     blocks: Blocks
     side: np.ndarray
     bias: npt.NDArray[np.float32 | np.uint8]
     words: Words
+    size: int
 
 
 class CodeBook:
@@ -160,7 +162,7 @@ class PackedCodes:
         """Return the rows as kernels take them."""
         bias = np.empty(0, dtype=np.uint8) if self.bias is None else self.bias
         words = np.empty(0, dtype=np.uint32) if allowed is None else allowed
-        return Rows(self.blocks, self.side, bias, words)
+        return Rows(self.blocks, self.side, bias, words, self.count)
 
 
 def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:

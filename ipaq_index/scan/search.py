@@ -62,7 +62,7 @@ def top_k(
     rows : (nq, k) int64
         -1 where there are fewer.
     """
-    spans = np.array([(0, -(-packed.count // BLOCK), packed.count)], dtype=np.int64)
+    spans = np.array([(0, -(-packed.count // BLOCK))], dtype=np.int64)
     probes, shifts = np.zeros((len(p), 1), dtype=np.int64), np.zeros((len(p), 1), dtype=np.float32)
     return top_k_lists(packed, p, k, offset, spans, probes, shifts, allowed, threads, isa)
 
@@ -83,9 +83,9 @@ def top_k_lists(
 
     Parameters
     ----------
-    spans : (m, 3) int64
-        Of each list: its first block, the block after its last, and the row after its last (in rows of the blocks: what
-        is left of the last block is never returned).
+    spans : (m, 2) int64
+        First block of each list, and the one after its last. Rows of these blocks that are in no list are those that
+        ``allowed`` does not name.
     probes : (nq, nprobe) int64
         Lists that each query probes, best first; -1 for none.
     probe_offset : (nq, nprobe) float32
@@ -145,7 +145,7 @@ def range_search(
     def look(job: tuple[int, int]) -> tuple[int, Best]:
         first, block = job
         last = min(block + RANGE_BLOCKS, blocks)
-        spans = np.array([(block, last, packed.count)], dtype=np.int64)
+        spans = np.array([(block, last)], dtype=np.int64)
         part = p[first : first + size]
         best = _best(len(part), (last - block) * BLOCK, floors[first : first + size].copy())
         zeros = np.zeros(len(part), dtype=np.float32)
@@ -172,11 +172,11 @@ def _sorted(parts: list[tuple[Floats, Ids]]) -> tuple[Floats, Ids]:
     return scores[order], rows[order]
 
 
-def score_rows(packed: PackedCodes, p: Floats, offset: Floats, rows: Ids) -> Floats:
-    """Return the exact scores of some rows, (nq, r) float32, for each query."""
+def score_rows(packed: PackedCodes, p: Floats, rows: Ids) -> Floats:
+    """Return ``scale * sum_j p_j level_j (+ bias)`` of some rows, (nq, r) float32: as `top_k`, without offset."""
     scores = np.empty((len(p), len(rows)), dtype=np.float32)
     kernel.score_rows(packed.rows(None), packed.codebook.meaning, p, np.asarray(rows, dtype=np.int64), scores)
-    return scores + offset[:, None]
+    return scores
 
 
 def _search(

@@ -20,7 +20,7 @@ from ipaq_index.scan import (
     top_k,
     top_k_lists,
 )
-from ipaq_index.scan.frame import LOOKUP_MARGIN, fill_lookups, make_frame, make_weights
+from ipaq_index.scan.frame import MARGIN, fill_lookups, make_frame, make_weights
 
 
 def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
@@ -224,7 +224,7 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     levels = meaning.levels[np.arange(6), symbols].astype(np.float64) @ p
     code = packed.blocks[:2].transpose(0, 2, 1).reshape(64, packed.codebook.layout.pairs)
     sums = sum(lut[0, 0, t, code[:, t] & 15].astype(int) + lut[0, 1, t, code[:, t] >> 4] for t in range(code.shape[1]))
-    margin = float(LOOKUP_MARGIN) * step * np.sqrt(8 / 12)
+    margin = float(MARGIN) * step * np.sqrt(8 / 12)
     np.testing.assert_allclose(step * (start + sums), levels + margin, atol=step * (0.5 * 6 + 1))
 
 
@@ -242,16 +242,16 @@ def test_certain_weights_bound_every_score():
     sums = levels @ weights.values.T.astype(int) + weights.start
     scales = tile.scales[:13].reshape(-1)[:400]
     numbers = np.arange(400)
-    exact = score_rows(packed, p, np.zeros(3, np.float32), numbers)
+    exact = score_rows(packed, p, numbers)
     assert (sums / weights.inverse * scales[:, None] >= exact.T - 1e-6 * abs(exact.T)).all()
 
 
-def as_lists(packed, values):
-    """Return a few lists over the blocks of ``packed``, some of which end before their block does."""
+def as_lists(packed):
+    """Return a few lists over the blocks of ``packed``, and their rows."""
     blocks = -(-packed.count // 32)
     cuts = np.unique([0, 1, blocks // 3, blocks // 2, blocks])
-    spans = np.array([(a, b, min(32 * b - 5, packed.count)) for a, b in itertools.pairwise(cuts)] + [(0, 0, 0)])
-    return spans, [np.arange(32 * a, max(end, 32 * a)) for a, _, end in spans]
+    spans = np.array([*itertools.pairwise(cuts), (0, 0)])
+    return spans, [np.arange(32 * a, min(32 * b, packed.count)) for a, b in spans]
 
 
 @pytest.mark.parametrize("queries", [1, 40])
@@ -259,7 +259,7 @@ def as_lists(packed, values):
 def test_lists_give_their_rows_alone(queries, threads, monkeypatch):
     monkeypatch.setattr("ipaq_index.scan.search.SMALL", 0)
     packed, _, values = case(700, [4, 3, 1, 8, 0, 6, 2], states=8)
-    spans, members = as_lists(packed, values)
+    spans, members = as_lists(packed)
     rng = np.random.default_rng(3)
     p = rng.standard_normal((queries, 7)).astype(np.float32)
     probes = np.array([rng.permutation(len(spans))[:3] for _ in range(queries)])
@@ -288,7 +288,7 @@ def test_range_search_finds_all(with_bias, states, monkeypatch):
     packed, _, _ = case(500, [4, 3, 1, 8, 0, 6, 2], with_bias=with_bias, states=states)
     rng = np.random.default_rng(3)
     p, offset = rng.standard_normal((15, 7)).astype(np.float32), rng.standard_normal(15).astype(np.float32)
-    exact = score_rows(packed, p, offset, np.arange(500))
+    exact = score_rows(packed, p, np.arange(500)) + offset[:, None]
     threshold = np.quantile(exact, rng.random(15), axis=1).diagonal().astype(np.float32)
     allowed = rng.integers(0, 2**32, 16, dtype=np.uint32)
     for words in (None, allowed):
