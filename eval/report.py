@@ -1,11 +1,21 @@
-"""Tables and plots, derived from raw records alone."""
+"""From raw records to tables, pictures and a page: everything here is derived, nothing is measured.
 
+Again, from records that are there: ``python -m eval.report results/quickstart``.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 Record = dict[str, Any]
+Axis = Callable[[Record], float]
 COLUMNS = (
     "system",
     "bytes/vector",
@@ -13,6 +23,7 @@ COLUMNS = (
     "recall@100",
     "batch queries/s",
     "single queries/s",
+    "spread",
     "build s",
     "build peak MB",
 )
@@ -28,11 +39,17 @@ def rows(records: list[Record]) -> list[tuple[str, ...]]:
             f"{record['recall@100']:.3f}",
             f"{batch_rate(record):,.0f}",
             f"{single_rate(record):,.0f}",
+            f"±{100 * spread(record):.0f} %",
             f"{record['build_seconds']:.1f}",
             f"{record['build_peak_bytes'] / 1e6:,.0f}",
         )
         for record in records
     ]
+
+
+def size(record: Record) -> float:
+    """Return bytes a vector costs."""
+    return record["bytes_per_vector"]
 
 
 def batch_rate(record: Record) -> float:
@@ -45,46 +62,136 @@ def single_rate(record: Record) -> float:
     return 1 / float(np.median(record["single_seconds"]))
 
 
+def spread(record: Record) -> float:
+    """Return how far batch times of rounds lie apart: half the range of their middle half over their median."""
+    low, middle, high = np.percentile(record["batch_seconds"], [25, 50, 75])
+    return float((high - low) / 2 / middle)
+
+
+def front(records: list[Record], cost: Axis, gain: Axis) -> list[Record]:
+    """Return the records that no other one beats: none has less or equal cost and more gain, or less and equal."""
+    best, kept = -np.inf, []
+    for record in sorted(records, key=lambda r: (cost(r), -gain(r))):
+        if gain(record) > best:
+            best = gain(record)
+            kept.append(record)
+    return kept
+
+
+def recall(record: Record) -> float:
+    """Return recall@10, what fronts are about."""
+    return record["recall@10"]
+
+
+def by_dataset(records: list[Record]) -> dict[str, list[Record]]:
+    """Return measured records (skipped ones left out) of each data set, in their order."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        group = groups.setdefault(record["dataset"], [])
+        if "skipped" not in record:
+            group.append(record)
+    return {name: group for name, group in groups.items() if group}
+
+
+def standing(records: list[Record]) -> str:
+    """Say, for one data set, where ours are on the fronts of recall against bytes and against speed, and where not."""
+    sentences = []
+    for label, cost, shown in (
+        ("bytes", size, lambda r: f"{size(r):g} bytes"),
+        ("batch speed", lambda r: -batch_rate(r), lambda r: f"{batch_rate(r):,.0f}/s"),
+    ):
+        best = front(records, cost, recall)
+        ours = [r for r in best if is_ours(r)]
+        on = ", ".join(f"{r['name']} ({recall(r):.3f} at {shown(r)})" for r in ours) or "none of ours"
+        text = f"Front of recall@10 against {label}: {on}."
+        off = [r for r in records if is_ours(r) and r not in best]
+        for record in off:
+            rival = max((r for r in best if cost(r) <= cost(record)), key=recall)
+            text += f" Not on it: {record['name']}, behind {rival['name']} ({recall(rival):.3f} at {shown(rival)})."
+        sentences.append(text)
+    return " ".join(sentences)
+
+
+def family(record: Record) -> str:
+    """Return what curves and colours are grouped by."""
+    return str(record.get("family", record["name"]))
+
+
+def is_ours(record: Record) -> bool:
+    """Return whether the record is of ipaq_index."""
+    return record["name"].startswith("ipaq")
+
+
+def title(records: list[Record]) -> str:
+    """Return one line on what the records of one data set are about."""
+    first = records[0]
+    n, dim = first["shape"]
+    threads = f"{first['search_threads']} thread{'s' if first['search_threads'] > 1 else ''}"
+    return f"{first['dataset']} ({first['metric']}): {n:,} x {dim}, {threads}, {first['provenance']['cpu']}"
+
+
 def markdown(records: list[Record]) -> str:
-    """Return the table in Markdown."""
+    """Return the table of one data set in Markdown."""
     lines = [COLUMNS, tuple("---" if i == 0 else "---:" for i in range(len(COLUMNS))), *rows(records)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def plot(records: list[Record], title: str, file: Path) -> None:
-    """Draw recall@10 against speed and against bytes, one point a system, into a PNG."""
-    import matplotlib
+def document(records: list[Record]) -> str:
+    """Return all tables, with a heading, the standing and what was skipped for each data set."""
+    parts = [f"# {records[0]['experiment']}\n"]
+    for name, group in by_dataset(records).items():
+        parts.append(f"## {title(group)}\n\n{markdown(group)}\n{standing(group)}\n")
+        skipped = [r for r in records if r["dataset"] == name and "skipped" in r]
+        parts += [f"Skipped: {r['system']} ({r['skipped']}).\n" for r in skipped]
+    return "\n".join(parts)
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure, (speed, size) = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
-    for axes, value, label in (
-        (speed, batch_rate, "queries per second (batch, log scale) →"),
-        (size, lambda record: record["bytes_per_vector"], "← bytes per vector (log scale)"),
-    ):
-        for record in records:
-            ours = record["name"].startswith("ipaq")
-            x, y = value(record), record["recall@10"]
-            axes.scatter(x, y, s=70, marker="o" if ours else "s", color="#c1272d" if ours else "#4a6fa5", zorder=3)
-            axes.annotate(
-                record["name"],
-                (x, y),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8.5,
-                fontweight="bold" if ours else "normal",
-            )
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.margins(x=0.22, y=0.14)
-        axes.set_xlabel(label)
-        axes.grid(True, which="both", alpha=0.25)
-    speed.set_ylabel("recall@10")
-    figure.suptitle(title)
-    figure.savefig(file, dpi=130)
-    plt.close(figure)
+def write(records: list[Record], out: Path) -> None:
+    """Write ``table.md``, ``page.html`` and ``recall_speed.png`` into a folder."""
+    from eval import page, pictures
+
+    (out / "table.md").write_text(document(records))
+    (out / "page.html").write_text(page.page(records))
+    pictures.recall_speed(by_dataset(records), records[0]["experiment"], out / "recall_speed.png")
+
+
+def show(records: list[Record], console: Console) -> None:
+    """Print the tables."""
+    for group in by_dataset(records).values():
+        table = Table(title=title(group))
+        for number, column in enumerate(COLUMNS):
+            table.add_column(column, justify="left" if number == 0 else "right")
+        for record, row in zip(group, rows(group), strict=True):
+            table.add_row(*row, style="bold" if is_ours(record) else None)
+        console.print(table)
+
+
+def read(folder: Path) -> list[Record]:
+    """Return the records of a folder that `eval.run.run` wrote.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    file = folder / "records.jsonl"
+    if not file.exists():
+        raise ValueError(f"{folder}: expected records.jsonl in it; run `python -m eval CONFIG` first")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Derive tables, pictures and page of a folder again; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m eval.report", description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="a folder that `python -m eval` wrote, such as results/quickstart")
+    folder = parser.parse_args(argv).results
+    try:
+        write(read(folder), folder)
+    except ValueError as error:
+        print(f"python -m eval.report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,104 +2,189 @@
 
 import json
 import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from eval import datasets, measure, report, systems, truth
-from eval.config import Experiment
+from eval.config import DataChoice, Experiment, SystemChoice
+from eval.datasets.loading import FOLDER
 from eval.provenance import provenance
 
+PART = "records.part.jsonl"  # what an unfinished run has measured; the next run goes on from it
 
-def run(experiment: Experiment, out: Path, cache: Path, console: Console) -> list[report.Record]:
-    """Measure every system of the experiment and write records, table and plot.
+
+def run(experiment: Experiment, out: Path, cache: Path, console: Console, data: Path = FOLDER) -> list[report.Record]:
+    """Measure every system of the experiment on every data set and write records, table, pictures and page.
+
+    A run that is ended before it is done leaves what it measured in ``records.part.jsonl``; the same run, from the same
+    commit, goes on from there.
 
     Parameters
     ----------
     experiment : Experiment
         What to measure.
     out : Path
-        Folder for ``records.jsonl``, ``table.md`` and ``recall_speed.png``; made if missing, older files replaced.
+        Folder for ``records.jsonl`` and all that `report.write` makes of it; made if missing, older files replaced.
     cache : Path
         Folder for ground truth.
     console : rich.console.Console
         Where progress and the table are shown.
+    data : Path
+        Folder for data sets.
 
     Returns
     -------
     list of dict
-        One record a system.
+        One record a system and point of its search parameters, data set by data set.
     """
-    chosen = [systems.make(text, experiment.seed) for text in experiment.systems]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with _progress(console) as bar:
-        task = bar.add_task("data", total=2 + (2 + experiment.rounds) * len(chosen))
+    for wanted in experiment.systems:
+        systems.make(wanted.system, experiment.seed)  # a mistake is told before hours are spent
+    out.mkdir(parents=True, exist_ok=True)
+    origin = provenance()
+    before = _unfinished(out / PART, origin)
+    begin = time.perf_counter()
+    with _progress(console) as bar, open(out / PART, "w") as part:
+        heats = -(-len(experiment.systems) // experiment.together)
+        task = bar.add_task("", total=len(experiment.datasets) * heats * (2 + experiment.rounds))
 
         def step(text: str) -> None:
             bar.update(task, description=text)
 
-        def done(_: str = "") -> None:
-            bar.advance(task)
+        def advance(fraction: float) -> None:
+            bar.advance(task, fraction)
 
-        step(f"loading {experiment.dataset}")
-        dataset = datasets.load(experiment.dataset, experiment.queries, experiment.vectors, experiment.seed)
-        done()
-        step("exact ground truth")
-        neighbours = truth.exact(dataset, max(measure.KS), cache)
-        done()
-        measured = []
-        for system in chosen:
-            step(f"building {system.name}")
-            measured.append(measure.build(system, dataset, cores))
-            done()
-        for one in measured:
-            step(f"recall of {one.system.name}")
-            measure.measure_recall(one, dataset, neighbours, cores)
-            done()
-        step("timing, in turns")
-        measure.time_rounds(measured, dataset, experiment, done)
-    shared = {
-        "experiment": experiment.title,
-        "dataset": experiment.dataset,
-        "shape": list(dataset.train.shape),
-        "metric": dataset.metric,
-        "k": measure.K,
-        "search_threads": experiment.threads,
-        "build_threads": cores,
-        "seed": experiment.seed,
-        "provenance": provenance(),
-    }
-    records = [one.record() | shared for one in measured]
-    _write(records, _title(experiment, shared), out)
-    console.print(_table(records, _title(experiment, shared)))
+        records: list[report.Record] = []
+        for choice in experiment.datasets:
+            for record in _on_dataset(experiment, choice, before, cache, data, (step, advance), console):
+                records.append({**record, "provenance": record.get("provenance", origin)})
+                part.write(json.dumps(records[-1]) + "\n")
+                part.flush()
+    os.replace(out / PART, out / "records.jsonl")
+    report.write(records, out)
+    report.show(records, console)
+    console.print(f"{time.perf_counter() - begin:.0f} s")
     return records
 
 
-def _title(experiment: Experiment, shared: dict[str, Any]) -> str:
-    n, dim = shared["shape"]
-    threads = f"{experiment.threads} thread{'s' if experiment.threads > 1 else ''}"
-    return f"{experiment.title}: {n:,} x {dim}, {threads}, {shared['provenance']['cpu']}"
+Steps = tuple[Callable[[str], None], Callable[[float], None]]
 
 
-def _write(records: list[report.Record], title: str, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (out / "table.md").write_text(report.markdown(records))
-    report.plot(records, title, out / "recall_speed.png")
+def _on_dataset(
+    experiment: Experiment,
+    data_choice: DataChoice,
+    before: list[report.Record],
+    cache: Path,
+    folder: Path,
+    steps: Steps,
+    console: Console,
+) -> Iterator[report.Record]:
+    """Yield the records of one data set, heat by heat: those of an earlier try, or measured now."""
+    step, advance = steps
+    vectors = data_choice.vectors or experiment.vectors
+    setting = {
+        "experiment": experiment.title,
+        "dataset": data_choice.name,
+        "asked": [experiment.queries, vectors, experiment.rounds, experiment.seconds, experiment.single_queries],
+        "search_threads": experiment.threads,
+        "seed": experiment.seed,
+    }
+    dataset: datasets.Dataset | None = None
+    for first in range(0, len(experiment.systems), experiment.together):
+        heat = experiment.systems[first : first + experiment.together]
+        found = [r for r in before if _belongs(r, setting, heat)]
+        if {r["system"] for r in found} == {choice.system for choice in heat}:
+            advance(2 + experiment.rounds)
+            yield from found
+            continue
+        if dataset is None:
+            step(f"loading {data_choice.name}")
+
+            def downloaded(done: int, total: int | None) -> None:
+                of = f" of {total / 1e6:,.0f}" if total else ""
+                step(f"downloading {data_choice.name}: {done / 1e6:,.0f}{of} MB")
+
+            dataset = datasets.load(
+                data_choice.name, experiment.queries, vectors, experiment.seed, folder, progress=downloaded
+            )
+            step(f"exact ground truth of {data_choice.name}")
+            neighbours = truth.exact(dataset, max(measure.KS), cache)
+        for record in _heat(experiment, heat, dataset, neighbours, steps, console):
+            yield record | setting
 
 
-def _table(records: list[report.Record], title: str) -> Table:
-    table = Table(title=title)
-    for number, column in enumerate(report.COLUMNS):
-        table.add_column(column, justify="left" if number == 0 else "right")
-    for row in report.rows(records):
-        table.add_row(*row, style="bold" if row[0].startswith("ipaq") else None)
-    return table
+def _heat(
+    experiment: Experiment,
+    heat: list[SystemChoice],
+    dataset: datasets.Dataset,
+    neighbours: Any,
+    steps: Steps,
+    console: Console,
+) -> Iterator[report.Record]:
+    """Build some systems, measure their recall, and time them in turns."""
+    step, advance = steps
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shared = {
+        "shape": list(dataset.train.shape),
+        "metric": dataset.metric,
+        "k": measure.K,
+        "build_threads": cores,
+        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    measured: list[measure.Measurement] = []
+    skipped: list[report.Record] = []
+    for choice in heat:
+
+        def fresh(text: str = choice.system) -> systems.System:
+            return systems.make(text, experiment.seed, dataset.train.shape)
+
+        system = fresh()
+        step(f"{dataset.name}: building {system.name}")
+        try:
+            built = measure.build(system, fresh, dataset, cores)
+        except systems.SkippedError as error:
+            console.print(f"skipped {choice.system} on {dataset.name}: {error}")
+            skipped.append({"name": system.name, "system": choice.system, "skipped": str(error)} | shared)
+            advance(1 / len(heat))
+            continue
+        advance(1 / len(heat))
+        points = [measure.Measurement(built, choice.system, point) for point in choice.points()]
+        for one in points:
+            step(f"{dataset.name}: recall of {one.name}")
+            measure.measure_recall(one, dataset, neighbours, cores)
+            advance(1 / len(heat) / len(points))
+        measured += points
+    step(f"{dataset.name}: timing, in turns")
+    if measured:
+        measure.time_rounds(measured, dataset, experiment, lambda _: advance(1 / len(measured)))
+    yield from (one.record() | shared for one in measured)
+    yield from skipped
+
+
+def _belongs(record: report.Record, setting: dict[str, Any], heat: list[SystemChoice]) -> bool:
+    return all(record.get(key) == value for key, value in setting.items()) and any(
+        record["system"] == choice.system and ("skipped" in record or record["search"] in choice.points())
+        for choice in heat
+    )
+
+
+def _unfinished(file: Path, origin: dict[str, Any]) -> list[report.Record]:
+    """Return what an earlier try of this run measured, as far as it came from the same commit and machine."""
+    if not file.exists():
+        return []
+    records = []
+    for line in file.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:  # the line that was being written when the run ended
+            break
+    return [record for record in records if record.get("provenance") == origin]
 
 
 def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:48.48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import xxhash
 
 from eval.datasets import Dataset
+from ipaq_index.integrations.vector_files import VectorTable, blocks
 
 ROWS = 65_536  # vectors scored at a time: 260 MB of float32 scores for 1,000 queries
 
@@ -30,8 +31,9 @@ def exact(dataset: Dataset, k: int, cache: Path) -> npt.NDArray[np.int64]:
     """
     key = xxhash.xxh3_128(dataset.metric.encode() + str(k).encode())
     for table in (dataset.train, dataset.queries):
-        key.update(str(table.shape).encode())
-        key.update(np.ascontiguousarray(table).data)
+        key.update(str(tuple(table.shape)).encode())
+        for _, block in blocks(table):
+            key.update(block.data)
     file = cache / f"truth-{key.hexdigest()}.npy"
     if file.exists():
         return np.load(file)
@@ -41,15 +43,15 @@ def exact(dataset: Dataset, k: int, cache: Path) -> npt.NDArray[np.int64]:
     return truth
 
 
-def brute_force(train: np.ndarray, queries: np.ndarray, k: int, metric: str) -> npt.NDArray[np.int64]:
+def brute_force(train: np.ndarray | VectorTable, queries: np.ndarray, k: int, metric: str) -> npt.NDArray[np.int64]:
     """Return the ``k`` best rows of ``train`` for each query; arguments and result as in `exact`."""
     if metric == "cosine":
-        train, queries = _unit(train), _unit(queries)
+        queries = unit(queries)
     k = min(k, len(train))
     best = np.empty((len(queries), 0), dtype=np.float32)
     rows = np.empty((len(queries), 0), dtype=np.int64)
-    for first in range(0, len(train), ROWS):
-        part = train[first : first + ROWS]
+    for first, block in blocks(train, ROWS):
+        part = unit(block) if metric == "cosine" else block
         scores = queries @ part.T
         if metric == "l2":
             scores -= 0.5 * np.einsum("ij,ij->i", part, part)
@@ -71,7 +73,8 @@ def _top(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(columns, order, 1)
 
 
-def _unit(table: np.ndarray) -> np.ndarray:
+def unit(table: np.ndarray) -> np.ndarray:
+    """Return rows scaled to length 1; zero rows stay zero."""
     length = np.linalg.norm(table, axis=1, keepdims=True)
     return np.divide(table, length, out=np.zeros_like(table), where=length > 0)
 
