@@ -17,10 +17,21 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class SystemChoice:
-    """One system of an experiment: its text (see `eval.systems.make`) and the values its search parameters take."""
+    """One system of an experiment.
+
+    Attributes
+    ----------
+    system : str
+        Its text; see `eval.systems.make`.
+    search : dict of lists
+        The values its search parameters take, each with each.
+    only : list of str
+        The data sets on which it takes part; all, if empty.
+    """
 
     system: str
     search: dict[str, list[Any]] = field(default_factory=dict)
+    only: list[str] = field(default_factory=list)
 
     def points(self) -> list[dict[str, Any]]:
         """Return every combination of search parameters; one empty combination where there are none."""
@@ -38,7 +49,7 @@ class Experiment:
     datasets : list of DataChoice
         In the file: ``dataset = "NAME"``, or ``datasets = ["NAME", {name = "NAME", vectors = N}]``.
     systems : list of SystemChoice
-        In the file: ``"TEXT"`` or ``{system = "TEXT", search = {nprobe = [1, 4, 16]}}``.
+        In the file: ``"TEXT"`` or ``{system = "TEXT", search = {nprobe = [1, 4]}, only = ["NAME"]}``.
     queries : int
         Queries asked, at most.
     vectors : int or None
@@ -162,10 +173,12 @@ def _data_choice(entry: Any) -> DataChoice:
 
 
 def _system_choice(entry: Any) -> SystemChoice:
-    table = _table("systems", entry, "system", "search")
+    table = _table("systems", entry, "system", "search", "only")
     search = table.get("search", {})
     if not isinstance(search, dict):
         raise ValueError(f"systems.search: expected a table of lists, got {search!r}")
     for name, values in search.items():
         _entries(f"systems.search.{name}", values)
+    for name in _entries("systems.only", table["only"]) if "only" in table else []:
+        _text("systems.only", name)
     return SystemChoice(**table)

@@ -14,6 +14,7 @@ from eval import datasets, measure, report, systems, truth
 from eval.config import DataChoice, Experiment, SystemChoice
 from eval.datasets.loading import FOLDER
 from eval.provenance import provenance
+from eval.systems.ipaq import Ipaq
 
 PART = "records.part.jsonl"  # what an unfinished run has measured; the next run goes on from it
 
@@ -94,8 +95,9 @@ def _on_dataset(
         "seed": experiment.seed,
     }
     dataset: datasets.Dataset | None = None
-    for first in range(0, len(experiment.systems), experiment.together):
-        heat = experiment.systems[first : first + experiment.together]
+    chosen = [choice for choice in experiment.systems if not choice.only or data_choice.name in choice.only]
+    for first in range(0, len(chosen), experiment.together):
+        heat = chosen[first : first + experiment.together]
         found = [r for r in before if _belongs(r, setting, heat)]
         if {r["system"] for r in found} == {choice.system for choice in heat}:
             advance(2 + experiment.rounds)
@@ -146,7 +148,9 @@ def _heat(
         step(f"{dataset.name}: building {system.name}")
         try:
             built = measure.build(system, fresh, dataset, cores)
-        except systems.SkippedError as error:
+        except (systems.SkippedError, RuntimeError) as error:
+            if isinstance(system, Ipaq):
+                raise  # a peer that fails is told and left out; ours must not fail
             console.print(f"skipped {choice.system} on {dataset.name}: {error}")
             skipped.append({"name": system.name, "system": choice.system, "skipped": str(error)} | shared)
             advance(1 / len(heat))

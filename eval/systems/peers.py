@@ -128,7 +128,7 @@ class Rabitqlib:
         import faiss
 
         self._metric = dataset.metric
-        train = prepared(whole(dataset.train, self.name), self._metric)
+        train = self._padded(whole(dataset.train, self.name))
         kmeans = faiss.Kmeans(train.shape[1], self._clusters, niter=10, seed=1)
         kmeans.train(train)
         nearest = kmeans.index.search(train, 1)[1][:, 0].astype(np.uint32)
@@ -141,13 +141,18 @@ class Rabitqlib:
             fixed = 4 * self._clusters * train.shape[1]
             self._bytes = (file.stat().st_size - fixed) / len(train) - 4  # a 4-byte id beside each code
 
+    def _padded(self, block: np.ndarray) -> npt.NDArray[np.float32]:
+        """Dimensions below 64 are filled up with zeros, since its rotation takes no fewer."""
+        width = max(64, -(-block.shape[1] // 4) * 4)
+        return np.ascontiguousarray(np.pad(prepared(block, self._metric), ((0, 0), (0, width - block.shape[1]))))
+
     def set_search(self, **parameters: Any) -> None:
         if not parameters.keys() <= {"nprobe"}:
             raise ValueError(f"search: rabitqlib knows nprobe, got {list(parameters)}")
         self._nprobe = parameters.get("nprobe", self._clusters)
 
     def search(self, queries: np.ndarray, k: int, threads: int) -> npt.NDArray[np.int64]:
-        q = prepared(queries, self._metric)
+        q = self._padded(queries)
         found = self._index.search(q, k, min(self._nprobe, self._clusters), num_threads=threads)
         ids = next(np.asarray(part) for part in found if np.asarray(part).dtype.kind in "iu")
         return ids.astype(np.int64).reshape(len(q), -1)

@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 RECORD = {
     "name": "FAISS Flat",
+    "dataset": "d",
+    "metric": "ip",
     "experiment": "t",
     "shape": [1000, 8],
     "search_threads": 1,
@@ -39,9 +41,12 @@ def test_section_stands_between_its_marks():
         readme.insert(README, "nothing", text)
 
 
-def test_the_table_has_the_columns_of_the_report():
-    head = README.split("<!-- quickstart -->")[1].strip().splitlines()
-    assert f"| {' | '.join(report.COLUMNS)} |" in head
+def test_several_data_sets_share_a_section():
+    both = [RECORD, RECORD | {"dataset": "e", "shape": [500, 4]}]
+    text = readme.section(both, "standard")
+    assert text.count(report.markdown([RECORD])) == 2
+    assert text.count("docs/standard.png") == 1
+    assert "e (ip): 500 x 4" in text
 
 
 def test_the_two_lines_name_what_exists():
