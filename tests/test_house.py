@@ -17,6 +17,8 @@ STOREYS = {
     "index": {"levels", "quantizer", "scan"},
     "storage": {"index"},
     "integrations": {"index", "storage"},
+    "distributed": {"index", "storage"},
+    "serve": {"index", "storage"},
 }
 FILES = sorted(file for folder in ("ipaq_index", "eval", "tests") for file in (ROOT / folder).rglob("*.py"))
 
