@@ -92,8 +92,7 @@ def build(
             index = Index(vectors.shape[1], **parameters).train(vectors, queries)
         storage.save(index, folder / "trained.ipaq")
         encode = partial(_encode, len(pieces), folder)
-        encoded = sorted(run(encode, [{"shard": shard} for shard in range(shards)]), key=lambda row: int(row["shard"]))
-        counts = [int(row["count"]) for row in encoded]
+        counts = run(encode, [{"shard": shard} for shard in range(shards)])
         with manifests.sole_writer(target):
             return _publish(index, folder, target, counts, shuffle.greatest_id(len(pieces), folder) + 1)
     finally:
@@ -125,40 +124,37 @@ def _publish(index: Index, folder: Path, target: Path, counts: list[int], next_i
     return manifest
 
 
-def _run(
-    data: Any, cpus: float, task: Callable[[dict[str, Any]], dict[str, Any]], rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Map a task over rows on the cluster, each row a task; what the task raises is raised here."""
-    from ray.exceptions import RayTaskError
+def _run(data: Any, cpus: float, task: Callable[[dict[str, Any]], int], rows: list[dict[str, Any]]) -> list[int]:
+    """Map a task over rows on the cluster, each row a task; return what they gave, in the order of rows.
 
+    Raises
+    ------
+    ValueError
+        If a task raised it: what is wrong with the data comes back as an answer, since Ray Data would bury it in errors
+        of its own. Anything else (a lost machine, a full disk) is left to Ray, which repeats what it can.
+    """
+    numbered = [{"place": place, **row} for place, row in enumerate(rows)]
+    mapped = data.from_items(numbered, override_num_blocks=len(rows)).map(partial(_answer, task), num_cpus=cpus)
+    answers = sorted(mapped.take_all(), key=lambda answer: int(answer["place"]))
+    for answer in answers:
+        if answer["refused"]:
+            raise ValueError(answer["refused"])
+    return [int(answer["answer"]) for answer in answers]
+
+
+def _answer(task: Callable[[dict[str, Any]], int], row: dict[str, Any]) -> dict[str, Any]:
     try:
-        answers: list[dict[str, Any]] = (
-            data.from_items(rows, override_num_blocks=len(rows)).map(task, num_cpus=cpus).take_all()
-        )
-    except RayTaskError as error:
-        raise _cause(error) from error
-    return answers
+        return {"place": row["place"], "answer": task(row), "refused": ""}
+    except ValueError as error:
+        return {"place": row["place"], "answer": 0, "refused": str(error)}
 
 
-def _cause(error: BaseException) -> BaseException:
-    """Return the innermost exception that a task raised."""
-    while True:
-        inner = getattr(error, "cause", None) or error.__cause__
-        if not isinstance(inner, BaseException):
-            return error
-        error = inner
-
-
-def _spill(
-    column: str, id_column: str | None, shards: int, folder: Path, fraction: float, row: dict[str, Any]
-) -> dict[str, Any]:
-    piece = Piece(
-        int(row["number"]), row["file"], tuple(map(int, row["groups"])), int(row["first_row"]), int(row["rows"])
-    )
+def _spill(column: str, id_column: str | None, shards: int, folder: Path, fraction: float, row: dict[str, Any]) -> int:
+    groups = tuple(int(group) for group in row["groups"])
+    piece = Piece(int(row["number"]), row["file"], groups, int(row["first_row"]), int(row["rows"]))
     shuffle.spill(piece, column, id_column, shards, folder, fraction)
-    return {"number": piece.number}
+    return piece.rows
 
 
-def _encode(pieces: int, folder: Path, row: dict[str, Any]) -> dict[str, Any]:
-    shard = int(row["shard"])
-    return {"shard": shard, "count": shuffle.encode(shard, pieces, folder, folder / "trained.ipaq")}
+def _encode(pieces: int, folder: Path, row: dict[str, Any]) -> int:
+    return shuffle.encode(int(row["shard"]), pieces, folder, folder / "trained.ipaq")
