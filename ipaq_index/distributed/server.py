@@ -83,7 +83,8 @@ class ShardServer:
 
     def contained(self, generation: int, sequence: int, ids: Ids) -> npt.NDArray[np.bool_]:
         """Return which of ``ids`` the shard holds."""
-        return np.isin(ids, self._at(generation, sequence).index.ids())
+        index = self._at(generation, sequence).index
+        return np.array([id in index for id in ids.tolist()], dtype=np.bool_)
 
     def save(self, generation: int, sequence: int, new: int) -> Shard:
         """Write the shard, with the writes up to ``sequence``, into the file of generation ``new``.

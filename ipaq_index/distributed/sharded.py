@@ -267,7 +267,7 @@ class ShardedIndex:
             self._log(writes.Write(chosen, vectors), max(free, int(chosen.max()) + 1))
         return chosen
 
-    def remove(self, ids: npt.ArrayLike, missing: Literal["raise", "ignore"] = "raise") -> int:
+    def remove(self, ids: npt.ArrayLike, *, missing: Literal["raise", "ignore"] = "raise") -> int:
         """Remove vectors from the shards that their ids belong to. All are removed, durably, or none.
 
         Parameters

@@ -133,12 +133,12 @@ def test_a_callers_fault_is_told_at_once(index):
 
 
 def test_replicas_are_on_different_machines(index):
-    import ray
+    from ray.util import state
 
     places = {}
     for shard, servers in enumerate(index._servers):
         for server in servers:
-            places.setdefault(shard, []).append(ray.util.state.get_actor(server._actor_id.hex(), timeout=30).node_id)
+            places.setdefault(shard, []).append(state.get_actor(server._actor_id.hex(), timeout=30).node_id)
     assert all(len(set(nodes)) == 2 for nodes in places.values())
 
 
