@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,8 @@ class Batcher:
             begin = loop.time()
             queries = np.concatenate([asked.queries for asked in batch]) if len(batch) > 1 else batch[0].queries
             try:
-                scores, ids = await loop.run_in_executor(
-                    self._pool, lambda q=queries, b=batch: self._search(q, b[0].k, **b[0].options)
-                )
+                call = partial(self._search, queries, batch[0].k, **batch[0].options)
+                scores, ids = await loop.run_in_executor(self._pool, call)
             except Exception as error:
                 for asked in batch:
                     if not asked.answer.done():
