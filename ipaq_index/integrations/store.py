@@ -306,14 +306,23 @@ class VectorDocuments:
             Scores are exact where the exact vectors are kept, else those of the codes.
         """
         k = as_count(k, "k")
+        hits, gone = self._hits(q, k, filter)
+        if gone:  # between the search and the look at the documents: now nobody writes
+            with self._lock:
+                hits, _ = self._hits(q, k, filter)
+        return hits
+
+    def _hits(self, q: npt.ArrayLike, k: int, filter: Filter | None) -> tuple[list[Hit], int]:
+        """Return what `search` does, and how many documents were found that are no longer there."""
         self._refresh()
         if self.dim is None:
-            return []
+            return [], 0
         query = as_vectors(q, self.dim, "q", single=True).astype(np.float32)
         allowed = None if filter is None else self.documents.keys(filter)
         keys, scores = self._best(query, k, allowed)
         records = self.documents.by_key(keys)
-        return [Hit(records[key], float(s)) for key, s in zip(keys.tolist(), scores, strict=True) if key in records]
+        hits = [Hit(records[key], float(s)) for key, s in zip(keys.tolist(), scores, strict=True) if key in records]
+        return hits, len(keys) - len(hits)
 
     def _best(self, query: Vectors, k: int, allowed: Keys | None) -> tuple[Keys, Vectors]:
         index, kept = self._index, self.options.keep_vectors
