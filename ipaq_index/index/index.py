@@ -134,7 +134,9 @@ class Index(Asking, FaissNames):
             self._start_anew(self._added(trained(self._config, table, asked), table, chosen))
         return self
 
-    def train(self, x: npt.ArrayLike, queries: npt.ArrayLike | None = None) -> "Index":
+    def train(
+        self, x: npt.ArrayLike, queries: npt.ArrayLike | None = None, *, centroids: npt.ArrayLike | None = None
+    ) -> "Index":
         """Fit transform, level sets and bits per dimension, and the lists if there are any, to a sample of ``x``.
 
         Parameters
@@ -143,6 +145,8 @@ class Index(Asking, FaissNames):
             Vectors like those to be added; at most 65,536 of them are looked at (or 64 a list), chosen by the seed.
         queries : (m, dim) array_like, optional
             Typical queries. Without them the vectors stand in.
+        centroids : (nlist, dim) array_like, optional
+            Centroids of the lists, where another index has found them already; k-means otherwise.
 
         Returns
         -------
@@ -156,13 +160,16 @@ class Index(Asking, FaissNames):
         """
         table = as_vectors(x, self.dim, "x")
         asked = None if queries is None else as_vectors(queries, self.dim, "queries")
+        given = None if centroids is None else as_vectors(centroids, self.dim, "centroids")
+        if given is not None and len(given) != self._config.nlist:
+            raise ValueError(f"centroids: expected nlist={self._config.nlist} of them, got {len(given)}")
         with self._writer:
             if self.ntotal:
                 raise ValueError(
                     f"train: expected an index without vectors, got one that holds {self.ntotal}; "
                     "use build to start anew"
                 )
-            self._start_anew(trained(self._config, table, asked))
+            self._start_anew(trained(self._config, table, asked, given))
         return self
 
     def reset(self) -> None:

@@ -91,7 +91,20 @@ class Partition:
         )
         with _faiss_threads(threads):
             means.train(np.ascontiguousarray(x))
-        centroids = np.ascontiguousarray(means.centroids, dtype=np.float32)
+        return cls.of(np.ascontiguousarray(means.centroids, dtype=np.float32), x, l2, threads)
+
+    @classmethod
+    def of(cls, centroids: Vectors, x: Vectors, l2: bool, threads: int) -> "Partition":
+        """Rank given centroids: by distance, or by inner product and the lengths of the sample's vectors near them.
+
+        Parameters
+        ----------
+        centroids : (nlist, d) float32
+            Of k-means, or of another index.
+        x, l2, threads
+            As in `fit`.
+        """
+        nlist = len(centroids)
         squares = np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64)
         if l2:
             return cls(centroids, np.ones(nlist, dtype=np.float32), (-0.5 * squares).astype(np.float32))

@@ -33,10 +33,13 @@ def sample_rows(config: IndexConfig) -> int:
     return max(TRAIN_ROWS, POINTS * config.nlist if isinstance(config.nlist, int) else 0)
 
 
-def trained(config: IndexConfig, x: np.ndarray, queries: np.ndarray | None) -> Content:
+def trained(
+    config: IndexConfig, x: np.ndarray, queries: np.ndarray | None, centroids: np.ndarray | None = None
+) -> Content:
     """Return an empty index's content, fitted to samples of vectors and queries.
 
     With lists, the shared quantizer is fitted to residuals, and the vectors stand in for queries that are not given.
+    Centroids that are given, (nlist, dim), are taken as they are; k-means finds them otherwise.
 
     Raises
     ------
@@ -46,14 +49,18 @@ def trained(config: IndexConfig, x: np.ndarray, queries: np.ndarray | None) -> C
     rng = np.random.default_rng(config.seed)
     threads = thread_count(config.threads)
     nlist = auto_nlist(len(x)) if config.nlist == "auto" else config.nlist
-    if nlist is not None and nlist > len(x):
+    if nlist is not None and nlist > len(x) and centroids is None:
         raise ValueError(f"x: expected at least {nlist} vectors, one for each of nlist={nlist} lists, got {len(x)}")
     sample = normalised(_sample(x, sample_rows(config), rng), config.metric)
     asked = None if queries is None else normalised(_sample(queries, TRAIN_ROWS, rng), config.metric)
     partition = None
     fine = None if config.refine is None else FineCodec.fit(config.refine, sample)
     if nlist is not None:
-        partition = Partition.fit(sample, nlist, config.metric == "l2", config.seed, threads)
+        l2 = config.metric == "l2"
+        if centroids is None:
+            partition = Partition.fit(sample, nlist, l2, config.seed, threads)
+        else:
+            partition = Partition.of(np.ascontiguousarray(centroids, dtype=np.float32), sample, l2, threads)
         sample = _sample(sample, TRAIN_ROWS, rng)
         if asked is None:
             asked = sample
