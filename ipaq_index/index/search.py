@@ -89,7 +89,6 @@ class Search:
         if content.partition is None:
             return scan.top_k(packed, self.p, k, offset=self.offset, allowed=words, threads=self.threads)
         probes = self.probes()
-        assert words is not None
         return scan.top_k_lists(
             packed, self.p, k, self.offset, content.spans, probes.lists, probes.offsets, words, threads=self.threads
         )
