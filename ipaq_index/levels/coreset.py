@@ -6,10 +6,13 @@ largest cost), from one pass over the values and without bisection. Blocks that 
 tails, are looked at value by value: a gap h, of density 1/h, has the share ``(h² / 6)^(1/3)``.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numba import njit
 
-from ipaq_index.levels.sums import ADV, Floats, Ranks, Sums, interval_cost, union
+from ipaq_index.levels.intervals import ADV, Floats, Ranks, interval_cost
+from ipaq_index.levels.sums import Sums, union
 
 PER_CELL = 8  # what `denser` cuts a cell into
 
@@ -61,7 +64,7 @@ def denser(ranks: Ranks, path: Ranks) -> Ranks:
 
 def sums_as(sums: Sums, kind: int) -> Sums:
     """Return the same sums, read as another kind of nodes."""
-    return Sums(sums.x, sums.weights, sums.block, sums.centre, sums.prefix, kind)
+    return replace(sums, kind=kind)
 
 
 @njit(nogil=True, cache=True)

@@ -7,8 +7,8 @@ whatever the values' magnitudes: 1, 2 and 1e30 side by side included.
 import numpy as np
 from numba import njit
 
+from ipaq_index.levels.intervals import ADV, Floats
 from ipaq_index.levels.path import Path
-from ipaq_index.levels.sums import ADV, Floats
 
 
 @njit(nogil=True, cache=True)
@@ -44,7 +44,11 @@ def cost_table(x: Floats, weights: Floats, kind: int) -> Floats:
 
 @njit(nogil=True, cache=True)
 def cheapest_dense(table: Floats, k: int) -> Path:
-    """Return the cheapest path of k intervals through a table of costs, layer by layer."""
+    """Return the cheapest path of k intervals through a table of costs, layer by layer.
+
+    All predecessors are tried. The usual shortcut (Knuth, 1971; Yao, 1980) rests on sums of costs being exact: next to
+    a cost of 1e60, one of 1e30 is lost, and it went astray.
+    """
     n = len(table)
     best = table[0].copy()
     parent = np.zeros((k + 1, n), dtype=np.int64)

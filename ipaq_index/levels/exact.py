@@ -11,17 +11,19 @@ all cells remain, and it is the good first μ that saves the time: one or two pa
 """
 
 import numpy as np
-from numba import njit
 
+from ipaq_index.levels.bounds import through_cells
 from ipaq_index.levels.coreset import coreset
 from ipaq_index.levels.dense import cheapest_dense, cost_table
-from ipaq_index.levels.path import Path, cheapest, path_cost, potentials
-from ipaq_index.levels.sums import Floats, Ranks, Sums, sums_of, union
+from ipaq_index.levels.intervals import Floats, Ranks, noise
+from ipaq_index.levels.path import Path, cheapest, path_cost
+from ipaq_index.levels.sums import Sums, sums_of, union
 
-DENSE = 192  # up to so many values, the table of all costs takes less than a few milliseconds
+DENSE = 256  # up to so many values, the table of all costs takes a few milliseconds at most
 CELLS = 4096
 CERTIFIED_INTERVALS = 8  # above, the certificate keeps too many cells to be worth its time
 ENOUGH = 4096  # nodes that need no further pruning
+PRECISION = 2.5e-10  # of the cost that rounding may put off
 ROUNDING = 1e-9  # of U; what bounds may be off by
 
 
@@ -52,19 +54,28 @@ def block_for(n: int, cells: int) -> int:
 def coarse_to_fine(sums: Sums, k: int) -> Path:
     """Return the ranks of a cheapest path of k intervals."""
     ranks = coreset(sums, max(CELLS, 8 * k))
-    mu = 0.0
-    if k <= CERTIFIED_INTERVALS and len(ranks) <= sums.last:
-        ranks, mu = prune(sums, ranks, k)
-    elif len(ranks) <= sums.last:
-        _, mu = cheapest(sums.nodes(ranks), k, mu, sums.kind)
-        ranks = np.arange(sums.last + 1)
-    path, _ = cheapest(sums.nodes(ranks), k, mu, sums.kind)
+    nodes = sums.nodes(ranks)
+    path, mu = cheapest(nodes, k, 0.0, sums.kind)
+    if too_noisy(sums, nodes, path):
+        return coarse_to_fine(in_pairs(sums), k)
+    if len(ranks) <= sums.last:
+        ranks = prune(sums, ranks, k, mu) if k <= CERTIFIED_INTERVALS else np.arange(sums.last + 1)
+        path, _ = cheapest(sums.nodes(ranks), k, mu, sums.kind)
     return ranks[path]
 
 
-def prune(sums: Sums, ranks: Ranks, k: int) -> tuple[Ranks, float]:
-    """Return all ranks at which the levels of an optimal path may lie, and a good μ."""
-    mu = 0.0
+def too_noisy(sums: Sums, nodes: Floats, path: Path) -> bool:
+    """Return whether rounding could hide which path is the cheapest to ten digits, and precise sums are called for."""
+    return not sums.precise and noise(nodes, path) > PRECISION * path_cost(nodes, path, sums.kind)
+
+
+def in_pairs(sums: Sums) -> Sums:
+    """Return precise sums of the same values."""
+    return sums_of(sums.x, sums.weights, sums.block, sums.kind, precise=True)
+
+
+def prune(sums: Sums, ranks: Ranks, k: int, mu: float) -> Ranks:
+    """Return all ranks at which the levels of an optimal path may lie, from a coreset's and a guess of μ."""
     low, high = ranks[:-1], ranks[1:]
     left = sums.last + 1
     while True:
@@ -78,9 +89,9 @@ def prune(sums: Sums, ranks: Ranks, k: int) -> tuple[Ranks, float]:
         low, high = low[kept], high[kept]
         values = int((high - low).sum())
         if values > left // 2:
-            return np.arange(sums.last + 1) if left > sums.last else ranks_within(low, high, sums.last), mu
+            return np.arange(sums.last + 1) if left > sums.last else ranks_within(low, high, sums.last)
         if values <= ENOUGH:
-            return ranks_within(low, high, sums.last), mu
+            return ranks_within(low, high, sums.last)
         left = values
         step = max(1, values // (CELLS * 2))
         low, high = refined(low, high, step)
@@ -99,24 +110,3 @@ def ranks_within(low: Ranks, high: Ranks, last: int) -> Ranks:
     """Return the ranks from each ``low`` to its ``high``, both included, and the first and last of all."""
     start, stop = refined(low, high, 1)
     return union(0, start, stop, last)
-
-
-@njit(nogil=True, cache=True)
-def through_cells(lower_ends: Floats, upper_ends: Floats, mu: float, kind: int) -> Floats:
-    """Return a lower bound of cost + μ·intervals over all paths with a level in each cell."""
-    forward, _ = potentials(upper_ends, lower_ends, mu, kind)
-    backward, _ = potentials(mirrored(lower_ends), mirrored(upper_ends), mu, kind)
-    return forward + backward[::-1]
-
-
-@njit(nogil=True, cache=True)
-def mirrored(nodes: Floats) -> Floats:
-    """Return the nodes of the negated values, in ascending order."""
-    out = np.empty_like(nodes)
-    n = len(nodes)
-    for i in range(n):
-        out[n - 1 - i, 0] = -nodes[i, 0]
-        out[n - 1 - i, 1] = -nodes[i, 1]
-        out[n - 1 - i, 2] = nodes[i, 2]
-        out[n - 1 - i, 3] = -nodes[i, 3]
-    return out

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.levels.approximate import Coreset, cells_for
+from ipaq_index.levels.intervals import ADV, MSE, Floats
 from ipaq_index.levels.solver import LevelSet, Method, finish, solve_prepared, solve_trivially
-from ipaq_index.levels.sums import ADV, MSE, Floats
 from ipaq_index.levels.values import Values, checked_count, checked_objective, checked_weights, prepare
 
 

@@ -8,7 +8,7 @@ values around ``q + √v``, where ``p + v / (p - q)`` has its minimum. The budge
 import numpy as np
 from numba import njit
 
-from ipaq_index.levels.sums import Floats
+from ipaq_index.levels.intervals import Floats
 
 
 def exact_mdv(x: Floats, weights: Floats, s: int) -> Floats:

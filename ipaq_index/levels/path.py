@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.levels.sums import Floats, interval_cost
+from ipaq_index.levels.intervals import Floats, interval_cost
 
 Path = npt.NDArray[np.int64]
 Parents = npt.NDArray[np.int32]
@@ -148,7 +148,7 @@ def cheapest(nodes: Floats, k: int, mu: float, kind: int) -> tuple[Path, float]:
     Parameters
     ----------
     nodes : (n, 4) float64
-        See `ipaq_index.levels.sums`.
+        See `ipaq_index.levels.intervals`.
     k : int
         Intervals, from 1 to n - 1.
     mu : float

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index.levels.sums import Floats
+from ipaq_index.levels.intervals import Floats
 from ipaq_index.levels.values import check_finite, checked_line, checked_objective, checked_weights
 
 Indices = npt.NDArray[np.int64]

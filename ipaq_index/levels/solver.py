@@ -9,12 +9,25 @@ from numba import njit
 
 from ipaq_index.levels.approximate import Coreset, Grid, cells_for
 from ipaq_index.levels.exact import exact_path
+from ipaq_index.levels.intervals import ADV, MSE, Floats
 from ipaq_index.levels.mdv import exact_mdv
-from ipaq_index.levels.sums import ADV, MSE, REASSOCIATE, Floats
-from ipaq_index.levels.values import Values, checked_count, checked_objective, prepare
+from ipaq_index.levels.sums import REASSOCIATE
+from ipaq_index.levels.unsorted import mdv_in_cells, solve_in_cells
+from ipaq_index.levels.values import (
+    SQUARES_FIT,
+    Values,
+    check_finite,
+    checked_count,
+    checked_line,
+    checked_objective,
+    checked_weights,
+    prepare,
+)
 
 Method = Literal["exact", "vmix", "grid", "auto"]
-SMALL = 1 << 14  # values that "auto" solves exactly
+SMALL = 1 << 14  # values that "auto" solves exactly, and that are always sorted
+EPS = 0.01  # of approximate MDV
+GRID_CELLS = 32  # per level
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,10 @@ def solve(
         method = "auto"
     if kind == "mdv" and method == "vmix":
         raise ValueError("method: expected 'exact', 'grid' or 'auto' for objective 'mdv', got 'vmix'")
+    if not assume_sorted and method != "exact" and count > 1 and np.size(w) > SMALL:
+        found = solve_unsorted(w, weights, count, "adv" if kind == "asq" else kind, method, eps)
+        if found is not None:
+            return found
     values = prepare(w, weights, kind, assume_sorted)
     return solve_prepared(values, count, "adv" if kind == "asq" else kind, method, eps)
 
@@ -134,6 +151,31 @@ def solve_prepared(values: Values, s: int, objective: str, method: str, eps: flo
                 return result
             cells *= 4  # the bound tightens in proportion
     return finish(values, "exact", kind, exact_path(x, weights, k, kind), None)
+
+
+def solve_unsorted(
+    w: npt.ArrayLike, weights: npt.ArrayLike | None, s: int, objective: str, method: str, eps: float | None
+) -> LevelSet | None:
+    """Solve approximately without sorting, or return None where that does not suit the values."""
+    x = checked_line(w, "w")
+    check_finite(x, "w")
+    lam = checked_weights(weights, len(x))
+    top = float(max(abs(x.max()), abs(x.min())))
+    if abs(np.frexp(top)[1]) > SQUARES_FIT or (len(lam) and lam.max() == 0.0):
+        return None
+    if objective == "mdv":
+        answer = None if len(lam) else mdv_in_cells(x, s, EPS if eps is None else eps)
+        method = "grid"
+    else:
+        kind = ADV if objective == "adv" else MSE
+        method = "grid" if method == "grid" else "vmix"
+        answer = solve_in_cells(x, lam, s, kind, GRID_CELLS * s if method == "grid" else 0)
+    if answer is None:
+        return None
+    levels, cost, lower = answer
+    if eps is not None and cost > (1 + eps) * lower:
+        return None
+    return LevelSet(levels, cost, objective, method, min(lower, cost))
 
 
 def solve_trivially(values: Values, s: int, objective: str) -> LevelSet | None:

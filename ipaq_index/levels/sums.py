@@ -4,8 +4,11 @@ The sums run outwards from the middle value, which is also their origin. So a co
 sums near the middle never contain the tails: an outlier of 1e30 spoils no interval but its own. Sums are kept at every
 ``BLOCK``-th value only; a solver asks for *nodes*, the sums at the ranks that it is interested in.
 
-A node is a row ``(w, α, β, γ)``. The differences of two nodes' α, β, γ are the sums over the values between them, and
-an end of an interval may be counted or not, as it adds nothing to the interval's cost.
+Where values lie in narrow clusters far apart, the differences of sums cancel all the same. The solvers notice, by
+`noise`, and start again with *precise* sums: pairs of floats (Dekker, 1971), which hold 32 digits.
+
+The differences of two nodes' α, β, γ are the sums over the values between them; an end of an interval may be counted
+or not, as it adds nothing to the interval's cost.
 """
 
 from dataclasses import dataclass
@@ -14,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Floats = npt.NDArray[np.float64]
-Ranks = npt.NDArray[np.int64]
+from ipaq_index.levels.intervals import ADV, Floats, Ranks
+from ipaq_index.levels.precise import precise_nodes, precise_prefix
 
-ADV, MSE = 0, 1  # what an interval costs: see `interval_cost`
 REASSOCIATE = {"reassoc", "contract"}  # lets a sum be vectorised; leaves nan and inf as they are
 
 
@@ -39,6 +41,8 @@ class Sums:
         Sums from the centre to each boundary, negative on its left.
     kind : int
         `ADV` or `MSE`.
+    precise : bool
+        Whether sums are pairs of floats; ``prefix`` then has 6 columns, and the origin of sums is 0.
     """
 
     x: Floats
@@ -47,6 +51,7 @@ class Sums:
     centre: int
     prefix: Floats
     kind: int
+    precise: bool = False
 
     @property
     def last(self) -> int:
@@ -55,13 +60,17 @@ class Sums:
 
     def nodes(self, ranks: Ranks) -> Floats:
         """Return the nodes at sorted ranks, (len(ranks), 4)."""
+        if self.precise:
+            return precise_nodes(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind)
         return nodes_at(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind)
 
 
-def sums_of(x: Floats, weights: Floats, block: int, kind: int) -> Sums:
+def sums_of(x: Floats, weights: Floats, block: int, kind: int, precise: bool = False) -> Sums:
     """Return the sums of sorted values, in blocks of ``block``."""
     blocks = -(-len(x) // block)
     centre = blocks // 2
+    if precise:
+        return Sums(x, weights, block, centre, precise_prefix(x, weights, block, centre), kind, True)
     parts = block_sums(x, weights, block, x[centre * block])
     return Sums(x, weights, block, centre, outward(parts, centre), kind)
 
@@ -150,25 +159,6 @@ def nodes_at(x: Floats, weights: Floats, block: int, centre: int, prefix: Floats
             g -= weight * d * d
         out[r, 0], out[r, 1], out[r, 2], out[r, 3] = x[rank] - origin, a, b, g
     return out
-
-
-@njit(nogil=True, cache=True)
-def interval_cost(left: Floats, i: int, right: Floats, j: int, kind: int) -> float:
-    """Return the cost of the interval from node ``left[i]`` to node ``right[j]``.
-
-    ADV: ``Σ λ (w_j - w)(w - w_i)``. MSE: ``Σ λ (w - mean)²``. Both are Monge, grow with ``j`` and shrink with ``i``.
-    """
-    da = right[j, 1] - left[i, 1]
-    db = right[j, 2] - left[i, 2]
-    dg = right[j, 3] - left[i, 3]
-    if kind == ADV:
-        wi, wj = left[i, 0], right[j, 0]
-        cost = (wi + wj) * db - dg - wi * wj * da
-    elif da > 0.0:
-        cost = dg - db * db / da
-    else:
-        cost = 0.0
-    return cost if cost > 0.0 else 0.0
 
 
 def union(*parts: npt.ArrayLike) -> Ranks:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.levels.sums import Floats
+from ipaq_index.levels.intervals import Floats
 
 Objective = Literal["adv", "asq", "mdv", "mse"]
 SQUARES_FIT = 300  # exponents of two up to which sums of squares, and squares of gaps, are normal floats

@@ -1,0 +1,175 @@
+"""Approximate level sets of values in any order, without sorting them.
+
+The least and the largest value of each cell (`ipaq_index.levels.buckets`) are a coreset. For ADV and MSE the sums of
+whole cells make the cost of every path through it exact. For MDV its optimum is a lower bound of the optimum of all
+values, and the true cost is looked up in the cells where it can be larger: so the guarantee is checked, not assumed,
+and cells are refined until it holds, whatever the tails.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from ipaq_index.levels.bounds import bound_between
+from ipaq_index.levels.buckets import Buckets, Cells, fill
+from ipaq_index.levels.coreset import cell_size
+from ipaq_index.levels.exact import PRECISION
+from ipaq_index.levels.intervals import ADV, Floats, noise
+from ipaq_index.levels.mdv import exact_mdv
+from ipaq_index.levels.path import cheapest, path_cost
+from ipaq_index.levels.sums import outward
+
+TRUSTED = 2.0  # share above its lower bound from which a cost calls for sorting; 1.2 is usual
+FINEST = 16  # precision at which sorting is the better choice
+
+
+def solve_in_cells(w: Floats, weights: Floats, s: int, kind: int, uniform: int) -> tuple[Floats, float, float] | None:
+    """Return levels, their true cost and a lower bound for ADV or MSE; None where cells are too coarse for the values.
+
+    Parameters
+    ----------
+    w : (m,) float64
+        Finite values in any order.
+    weights : (m,) float64 or (0,)
+        Weights; empty for ones.
+    s : int
+        Levels, at least 2.
+    kind : int
+        `ADV` or `MSE`.
+    uniform : int
+        Cells of a uniform grid; 0 for cells that follow the tails.
+    """
+    cells = fill(w, weights, int(np.ceil(np.log2(s))) + 3, uniform)
+    k = s - 1 if kind == ADV else s
+    if cells is None or len(cells.low) <= s:
+        return None
+    if not uniform and not fine_enough(cells, s):
+        return None
+    lower, upper = end_nodes(cells)
+    if kind == ADV:
+        # A value alone in its cell is one node, whose sums leave it out, as it may be a large outlier.
+        once = cells.low == cells.high
+        left = np.arange(len(once)) < cells.middle
+        lower[once & left], upper[once & ~left] = upper[once & left], lower[once & ~left]
+        kept = np.column_stack([np.ones_like(once), ~once]).ravel()
+        nodes = np.stack([lower, upper], axis=1).reshape(len(kept), -1)[kept]
+        between = np.diff(np.repeat(np.arange(len(once)), 1 + ~once)) == 0
+    else:
+        nodes, between = np.vstack([lower, upper[-1:]]), cells.low < cells.high
+    path, mu = cheapest(nodes, k, 0.0, kind)
+    cost = path_cost(nodes, path, kind)
+    bound = bound_between(nodes, between, k, mu, kind)
+    if noise(nodes, path) > PRECISION * cost or cost > TRUSTED * bound:
+        return None
+    if kind == ADV:
+        return np.unique(nodes[path, 4]), cost, bound
+    sums = np.diff(nodes[path, 1:], axis=0)
+    levels = np.unique(cells.centre + sums[sums[:, 0] > 0, 1] / sums[sums[:, 0] > 0, 0])
+    return levels, mse_cost(w, weights, cells, levels), bound
+
+
+def fine_enough(cells: Buckets, s: int) -> bool:
+    """Return whether no cell holds so much of the cost that a level's place within it matters.
+
+    Measured in cube roots of costs, as coresets are: with six cells an interval the excess is some 0.1 to 0.3 %.
+    """
+    lower, upper = end_nodes(cells)
+    shares = np.cbrt(np.maximum(0.0, within(lower, upper)))
+    gaps = np.cbrt(np.mean(cells.sums[:, 0]) * (cells.low[1:] - cells.high[:-1]) ** 2 / 6)
+    total = cell_size(np.concatenate([shares, gaps]), 6 * s)
+    return bool(shares.max() <= 1.5 * total)
+
+
+def within(lower: Floats, upper: Floats) -> Floats:
+    """Return the ADV cost of an interval over each cell."""
+    d = upper - lower
+    wi, wj = lower[:, 0], upper[:, 0]
+    return np.asarray((wi + wj) * d[:, 2] - d[:, 3] - wi * wj * d[:, 1])
+
+
+def end_nodes(cells: Buckets) -> tuple[Floats, Floats]:
+    """Return the nodes of the cells' least values, before the cell, and of their largest ones, after it."""
+    prefix = outward(cells.sums, min(cells.middle, len(cells.low)))
+    return node_rows(cells.low, cells.centre, prefix[:-1]), node_rows(cells.high, cells.centre, prefix[1:])
+
+
+def node_rows(w: Floats, centre: float, sums: Floats) -> Floats:
+    """Return nodes with the value itself as a fifth column, which no rounding has touched."""
+    return np.column_stack([w - centre, sums, w])
+
+
+def mse_cost(w: Floats, weights: Floats, cells: Buckets, levels: Floats) -> float:
+    """Return the true cost of rounding to the nearest level: cells by their sums, value by value where one is cut."""
+    middles = levels[:-1] / 2 + levels[1:] / 2
+    first, last = np.searchsorted(middles, cells.low), np.searchsorted(middles, cells.high)
+    whole = first == last
+    d = levels[first] - cells.centre
+    costs = cells.sums[:, 2] - 2 * d * cells.sums[:, 1] + d * d * cells.sums[:, 0]
+    cut = np.zeros(cells.size, dtype=np.bool_)
+    cut[cells.number[~whole]] = True
+    return float(np.maximum(costs[whole], 0.0).sum()) + squares_in(w, weights, cells.cell, cut, levels, middles)
+
+
+def mdv_in_cells(w: Floats, s: int, eps: float) -> tuple[Floats, float, float] | None:
+    """Return levels, their true largest variance, and a lower bound that it is at most 1 + eps times above.
+
+    Parameters
+    ----------
+    w : (m,) float64
+        Finite values in any order.
+    s : int
+        Levels, at least 2.
+    eps : float
+        At a skipped value within a span δ the variance is at most δ²/4 larger than at the span's ends.
+    """
+    precision = int(np.ceil(np.log2(s))) + 3  # one pass mostly does
+    while precision <= FINEST:
+        cells = fill(w, np.empty(0), precision)
+        if cells is None:
+            return None
+        ends = np.unique(np.concatenate([cells.low, cells.high]))
+        if len(ends) > s:
+            levels = exact_mdv(ends, np.empty(0), s)
+            bound = largest_in(ends, np.zeros(len(ends), dtype=np.int32), np.ones(1, dtype=np.bool_), levels)
+            cost = mdv_cost(w, cells, levels, bound)
+            if cost <= (1 + eps) * bound:
+                return np.unique(levels), cost, bound
+        precision += 2
+    return None
+
+
+def mdv_cost(w: Floats, cells: Buckets, levels: Floats, at_ends: float) -> float:
+    """Return the largest variance of all values, of which only those that can exceed that of cells' ends are looked at.
+
+    Between two levels the variance grows up to the middle and falls from there, so that only in a cell that a middle
+    lies in, others can have a larger one than the ends.
+    """
+    middles = levels[:-1] / 2 + levels[1:] / 2
+    within = np.searchsorted(middles, cells.high) > np.searchsorted(middles, cells.low)
+    wanted = np.zeros(cells.size, dtype=np.bool_)
+    wanted[cells.number[within]] = True
+    return max(at_ends, largest_in(w, cells.cell, wanted, levels))
+
+
+@njit(nogil=True, cache=True)
+def squares_in(
+    w: Floats, weights: Floats, cell: Cells, wanted: npt.NDArray[np.bool_], levels: Floats, middles: Floats
+) -> float:
+    """Return Σ λ (w - nearest level)² over the values in wanted cells."""
+    total = 0.0
+    for i in range(len(w)):
+        if wanted[cell[i]]:
+            d = w[i] - levels[np.searchsorted(middles, w[i])]
+            total += d * d * (weights[i] if len(weights) else 1.0)
+    return total
+
+
+@njit(nogil=True, cache=True)
+def largest_in(w: Floats, cell: Cells, wanted: npt.NDArray[np.bool_], levels: Floats) -> float:
+    """Return the largest variance of stochastic rounding among the values in wanted cells."""
+    most = 0.0
+    for i in range(len(w)):
+        if wanted[cell[i]]:
+            above = min(max(1, np.searchsorted(levels, w[i])), len(levels) - 1)
+            most = max(most, (levels[above] - w[i]) * (w[i] - levels[above - 1]))
+    return most
