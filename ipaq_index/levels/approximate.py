@@ -11,6 +11,7 @@ from ipaq_index.levels.sums import sums_of, union
 
 CELLS_PER_LEVEL = 12
 FEWEST_CELLS = 512
+TRUSTED = 2.0  # a cost is taken as good up to so many times its lower bound; 1.0 to 1.3 is usual
 
 
 class Coreset:
@@ -43,18 +44,20 @@ class Coreset:
         before, mu = self._last
         nodes = self.sums.nodes(self.ranks)
         path, mu = cheapest(nodes, k, mu * (before / k) ** 3, self.sums.kind)
-        if too_noisy(self.sums, nodes, path):
+        bound = bound_between(nodes, np.diff(self.ranks) > 1, k, mu, self.sums.kind)
+        if too_noisy(self.sums, nodes, path, bound):
             self.sums = in_pairs(self.sums)
             self.ranks = self.choose()
             nodes = self.sums.nodes(self.ranks)
             path, mu = cheapest(nodes, k, 0.0, self.sums.kind)
+            bound = bound_between(nodes, np.diff(self.ranks) > 1, k, mu, self.sums.kind)
         self._last = (k, mu)
         if len(self.ranks) > self.sums.last:
             return self.ranks[path], path_cost(nodes, path, self.sums.kind)
         # Once more, with more ranks where the levels are: eight times finer there, the excess is some fifty times less.
         finer = denser(self.ranks, path)
         finer_path, _ = cheapest(self.sums.nodes(finer), k, mu, self.sums.kind)
-        return finer[finer_path], bound_between(nodes, np.diff(self.ranks) > 1, k, mu, self.sums.kind)
+        return finer[finer_path], bound
 
 
 class Grid(Coreset):

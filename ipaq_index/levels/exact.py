@@ -12,7 +12,7 @@ all cells remain, and it is the good first μ that saves the time: one or two pa
 
 import numpy as np
 
-from ipaq_index.levels.bounds import through_cells
+from ipaq_index.levels.bounds import bound_between, through_cells
 from ipaq_index.levels.coreset import coreset
 from ipaq_index.levels.dense import cheapest_dense, cost_table
 from ipaq_index.levels.intervals import Floats, Ranks, noise
@@ -56,7 +56,7 @@ def coarse_to_fine(sums: Sums, k: int) -> Path:
     ranks = coreset(sums, max(CELLS, 8 * k))
     nodes = sums.nodes(ranks)
     path, mu = cheapest(nodes, k, 0.0, sums.kind)
-    if too_noisy(sums, nodes, path):
+    if too_noisy(sums, nodes, path, bound_between(nodes, np.diff(ranks) > 1, k, mu, sums.kind)):
         return coarse_to_fine(in_pairs(sums), k)
     if len(ranks) <= sums.last:
         ranks = prune(sums, ranks, k, mu) if k <= CERTIFIED_INTERVALS else np.arange(sums.last + 1)
@@ -64,9 +64,12 @@ def coarse_to_fine(sums: Sums, k: int) -> Path:
     return ranks[path]
 
 
-def too_noisy(sums: Sums, nodes: Floats, path: Path) -> bool:
-    """Return whether rounding could hide which path is the cheapest to ten digits, and precise sums are called for."""
-    return not sums.precise and noise(nodes, path) > PRECISION * path_cost(nodes, path, sums.kind)
+def too_noisy(sums: Sums, nodes: Floats, path: Path, bound: float) -> bool:
+    """Return whether rounding could hide which path is the cheapest to ten digits, and precise sums are called for.
+
+    Compared with the lower bound, as noise may have led the path astray, to a cost that would hide it.
+    """
+    return not sums.precise and noise(nodes, path) > PRECISION * bound
 
 
 def in_pairs(sums: Sums) -> Sums:

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index.levels.approximate import Coreset, cells_for
+from ipaq_index.levels.approximate import TRUSTED, Coreset, cells_for
 from ipaq_index.levels.intervals import ADV, MSE, Floats
 from ipaq_index.levels.solver import LevelSet, Method, finish, solve_prepared, solve_trivially
 from ipaq_index.levels.values import Values, checked_count, checked_objective, checked_weights, prepare
@@ -116,5 +116,7 @@ def solve_sizes(values: Values, sizes: list[int], objective: str, method: str) -
         if answer is None:
             coreset = coreset or Coreset(values.x, values.weights, kind, cells_for(max(sizes)))
             answer = finish(values, "vmix", kind, *coreset.path(s - 1 if kind == ADV else s))
+            if answer.cost > TRUSTED * answer.lower_bound:
+                answer = solve_prepared(values, s, objective, "vmix", None)
         found.append(answer)
     return found

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.levels.approximate import Coreset, Grid, cells_for
+from ipaq_index.levels.approximate import TRUSTED, Coreset, Grid, cells_for
 from ipaq_index.levels.exact import exact_path
 from ipaq_index.levels.intervals import ADV, MSE, Floats
 from ipaq_index.levels.mdv import exact_mdv
@@ -143,13 +143,15 @@ def solve_prepared(values: Values, s: int, objective: str, method: str, eps: flo
     if method == "auto":
         method = "exact" if len(x) <= SMALL else "vmix"
     if method != "exact":
-        cells = cells_for(s)
-        while cells < len(x) // 4 or eps is None:
+        cells, first = cells_for(s), True
+        limit = TRUSTED if eps is None else 1 + eps
+        while first or cells < len(x) // 4:
             coreset = (Coreset if method == "vmix" else Grid)(x, weights, kind, cells)
             result = finish(values, method, kind, *coreset.path(k))
-            if eps is None or result.cost <= (1 + eps) * result.lower_bound:
+            # A grid is asked for as it is, where no bound is.
+            if result.cost <= limit * result.lower_bound or (method == "grid" and eps is None):
                 return result
-            cells *= 4  # the bound tightens in proportion
+            cells, first = 4 * cells, False  # the bound tightens in proportion
     return finish(values, "exact", kind, exact_path(x, weights, k, kind), None)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.levels.approximate import TRUSTED
 from ipaq_index.levels.bounds import bound_between
 from ipaq_index.levels.buckets import Buckets, Cells, fill
 from ipaq_index.levels.coreset import cell_size
@@ -19,7 +20,6 @@ from ipaq_index.levels.mdv import exact_mdv
 from ipaq_index.levels.path import cheapest, path_cost
 from ipaq_index.levels.sums import outward
 
-TRUSTED = 2.0  # share above its lower bound from which a cost calls for sorting; 1.2 is usual
 FINEST = 16  # precision at which sorting is the better choice
 
 
@@ -59,7 +59,7 @@ def solve_in_cells(w: Floats, weights: Floats, s: int, kind: int, uniform: int) 
     path, mu = cheapest(nodes, k, 0.0, kind)
     cost = path_cost(nodes, path, kind)
     bound = bound_between(nodes, between, k, mu, kind)
-    if noise(nodes, path) > PRECISION * cost or cost > TRUSTED * bound:
+    if noise(nodes, path) > PRECISION * bound or cost > TRUSTED * bound:
         return None
     if kind == ADV:
         return np.unique(nodes[path, 4]), cost, bound
