@@ -55,6 +55,8 @@ def run(experiment: Experiment, out: Path, cache: Path, console: Console, data: 
 
         def step(text: str) -> None:
             bar.update(task, description=text)
+            if not console.is_terminal:  # a bar in a log says nothing until the end
+                console.print(f"{time.perf_counter() - begin:6.0f} s  {text}")
 
         def advance(fraction: float) -> None:
             bar.advance(task, fraction)

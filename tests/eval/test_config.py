@@ -11,7 +11,7 @@ CONFIGS = Path(__file__).parent.parent.parent / "configs"
 LEAST = 'title = "t"\ndataset = "d"\nsystems = ["faiss:Flat"]\n'
 
 
-@pytest.mark.parametrize(("name", "fewer"), [("quickstart", 50_000), ("standard", None)])
+@pytest.mark.parametrize(("name", "fewer"), [("quickstart", 50_000), ("standard", None), ("peers", None)])
 def test_configs_read_and_their_systems_exist(name, fewer):
     experiment = config.load(CONFIGS / f"{name}.toml")
     fast = config.load(CONFIGS / f"{name}.toml", fast=True)
