@@ -1,5 +1,6 @@
 """Level sets and bits for coordinates of known distribution."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +9,19 @@ import numpy.typing as npt
 from ipaq_index import levels as level_sets
 from ipaq_index.quantizer import search
 from ipaq_index.quantizer.allocation import MAX_BITS, allocate
+from ipaq_index.quantizer.search import Lengths
 from ipaq_index.quantizer.trellis import Trellis
 from ipaq_index.quantizer.viterbi import SUBSETS, Tables
 
-FIT_VALUES = 1 << 22  # values that trellis levels are refitted to, at most
-ROUNDS = 6  # of refitting
+FIT_VALUES = 1 << 21  # values that trellis levels are refitted to, at most
+ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
+PART_ROWS = 8_192  # rows that a thread refits to at a time
+FLOOR = 0.6  # share of the mean error that does not come from leaving the range of levels; see `Lengths.floor`
+
+# How far the error of a trellis with b bits lies from that of rounding to nearest with b bits towards b + 1: what
+# trellis-coded quantization of a normal variable reaches with 256 states (Marcellin and Fischer, 1990, table III).
+# Against plain errors of b bits this is worth 3 % of the error at 1 bit a dimension, 5 % at 4 (64 states).
+WAY = np.array([0, 0.24, 0.33, 0.35, 0.37, 0.4, 0.4, 0.4, 0.4])
 
 Floats = npt.NDArray[np.float32]
 
@@ -53,7 +62,7 @@ def fit_scalar(y: Floats, code_bits: int, threads: int) -> LevelSets:
     return LevelSets(bits, levels)
 
 
-def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, starts: int, threads: int) -> LevelSets:
+def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tuple[LevelSets, tuple[float, float]]:
     """Fit level sets for a trellis: k-means for one bit more, then refitted to the codes they are given.
 
     Parameters
@@ -61,26 +70,51 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, starts: int, thread
     y, code_bits, threads
         As in `fit_scalar`.
     trellis : Trellis
-    starts : int
-        See `Tables`.
+
+    Returns
+    -------
+    sets : LevelSets
+    (reference, floor) : (float, float)
+        See `Lengths`.
     """
     table = _table(y, threads)
-    bits = allocate(table.costs / len(y), code_bits)
+    errors = table.costs / len(y)
+    bits = allocate(_between(errors), code_bits)
     levels = np.empty((y.shape[1], 2 << MAX_BITS), dtype=np.float32)
-    for j, sets in enumerate(table.sets):
+    for j, line in enumerate(table.sets):
         b = int(bits[j])
-        _fill(levels[j], _stretched(sets[min(b + 1, MAX_BITS)].levels, 2 << b) if b else sets[0].levels)
+        _fill(levels[j], _stretched(line[min(b + 1, MAX_BITS)].levels, 2 << b) if b else line[0].levels)
+    sets = LevelSets(bits, levels)
+    reference = float(np.sqrt(np.square(y, dtype=np.float64).sum(1).mean())) or 1.0
+    floor = FLOOR * float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
     rows = max(1, FIT_VALUES // y.shape[1])
     sample = np.ascontiguousarray(y[:: -(-len(y) // rows)])
     for _ in range(ROUNDS):
-        levels = _refitted(sample, bits, levels, trellis, starts)
-    return LevelSets(bits, levels)
+        sets, error = _refitted(sample, sets, trellis, lengths(sets, reference, floor, 1), threads)
+        floor = FLOOR * error
+    return sets, (reference, floor)
 
 
 def _table(y: Floats, threads: int) -> level_sets.LevelTable:
     """Return level sets for rounding to nearest of every dimension at 0 to 8 bits."""
     sizes = [1 << b for b in range(MAX_BITS + 1)]
     return level_sets.solve_many(y, sizes, "mse", method="vmix", threads=threads)
+
+
+def _between(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Estimate the errors that a trellis leaves: on a logarithmic scale, so far towards those of one bit more."""
+    ratio = np.ones_like(errors)
+    np.divide(errors[:, 2:], errors[:, 1:-1], out=ratio[:, 1:-1], where=errors[:, 1:-1] > 0)
+    ratio[:, -1] = ratio[:, -2]
+    return errors * ratio**WAY
+
+
+def lengths(sets: LevelSets, reference: float, floor: float, tries: int) -> Lengths:
+    """Return how lengths of targets are chosen; a dimension without bits has no range that it could leave."""
+    coded = sets.bits > 0
+    low = np.where(coded, sets.levels[:, 0], -np.inf).astype(np.float32)
+    high = np.where(coded, sets.levels[:, -1], np.inf).astype(np.float32)
+    return Lengths(low, high, reference, floor, tries)
 
 
 def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
@@ -90,19 +124,31 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts)
 
 
-def _refitted(y: Floats, bits: npt.NDArray[np.uint8], levels: Floats, trellis: Trellis, starts: int) -> Floats:
-    """Return each level moved to the centre of the values that are coded with it; one without any stays."""
-    tables = trellis_tables(LevelSets(bits, levels), trellis, starts)
-    symbols, first = np.empty(y.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
-    search.encode_trellis(y, tables, trellis.next_state, search.ONCE, symbols, first)
-    sums, weights = np.zeros(levels.shape), np.zeros(levels.shape)
-    search.gather(y, symbols, first, bits, levels, trellis.next_state, sums, weights)
+def _refitted(y: Floats, sets: LevelSets, trellis: Trellis, chosen: Lengths, threads: int) -> tuple[LevelSets, float]:
+    """Return each level moved to the centre of the values that are coded with it, and the mean error of a vector.
+
+    A level without any values stays where it is.
+    """
+    bits, levels = sets
+    tables = trellis_tables(sets, trellis, trellis.states)
+
+    def part(rows: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
+        symbols, first = np.empty(rows.shape, dtype=np.uint8), np.empty(len(rows), dtype=np.uint8)
+        search.encode_trellis(rows, tables, trellis.next_state, chosen, symbols, first)
+        sums, weights = np.zeros(levels.shape), np.zeros(levels.shape)
+        error = search.gather(rows, symbols, first, bits, levels, trellis.next_state, sums, weights)
+        return sums, weights, error
+
+    # Parts of a fixed number of rows, added up in their order: the same sums whatever the number of threads.
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(part, [y[i : i + PART_ROWS] for i in range(0, len(y), PART_ROWS)]))
+    sums, weights = sum(part[0] for part in parts), sum(part[1] for part in parts)
     moved = np.divide(sums, weights, out=levels.astype(np.float64), where=weights > 0)
     for j, b in enumerate(bits):
         count = 2 << int(b) if b else 1
         moved[j, :count].sort()
         moved[j, count:] = moved[j, count - 1]
-    return moved.astype(np.float32)
+    return LevelSets(bits, moved.astype(np.float32)), float(sum(error for _, _, error in parts)) / len(y)
 
 
 def _fill(row: Floats, chosen: npt.NDArray[np.float64]) -> None:

@@ -56,6 +56,29 @@ def emit_nearest(
 
 
 @intrinsic
+def emit_beyond(_context: Any, unit: Any, low: Any, high: Any, dims: Any, stretch: Any, result: Any) -> tuple[Any, Any]:
+    """One length of `beyond`, arrays as addresses; ``stretch`` is the address of one float32."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        unit_, low_, high_, dims_, stretch_, result_ = arguments
+        nothing = ir.Constant(FLOATS, [0.0] * LANES)
+        total = cgutils.alloca_once_value(builder, nothing)
+        factor = _spread(builder, FLOATS, _load(builder, FLOAT, stretch_))
+        with cgutils.for_range(builder, dims_, intp=I64) as loop:
+            value = builder.fmul(factor, _load(builder, FLOATS, unit_, builder.mul(loop.index, ir.Constant(I64, ROW))))
+            place = builder.mul(loop.index, ir.Constant(I64, 4))
+            over = builder.fsub(value, _spread(builder, FLOATS, _load(builder, FLOAT, high_, place)))
+            under = builder.fsub(_spread(builder, FLOATS, _load(builder, FLOAT, low_, place)), value)
+            beyond = builder.select(builder.fcmp_ordered(">", over, under), over, under)
+            beyond = builder.select(builder.fcmp_ordered(">", beyond, nothing), beyond, nothing)
+            builder.store(builder.fadd(builder.load(total), builder.fmul(beyond, beyond)), total)
+        _store(builder, builder.load(total), result_)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), generate
+
+
+@intrinsic
 def emit_extend(
     _context: Any, cost: Any, other: Any, distance: Any, turns: Any, states: Any, feedback: Any, tap: Any, split: Any
 ) -> tuple[Any, Any]:

@@ -1,26 +1,55 @@
-"""Choosing trellis codes by cosine, and what refitting needs to know of them."""
+"""Choosing trellis codes by cosine, and what refitting needs to know of them.
+
+With the scale of `scale_factors` what is left of the error lies across the vector, so the length of the decoded vector
+is free: the path nearest to any multiple of y will do, and the multiple is chosen for each vector. The longer it is,
+the finer the levels are beside it, until coordinates leave the range of the levels. That is worth as much as states
+are: at 4 bits it takes 20 % off the squared error of GloVe and 15 % off Debian's, as does going from 8 to 256 states.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+from numba.extending import overload
 
-from ipaq_index.quantizer.lanes import LANES
+from ipaq_index.quantizer.lanes import LANES, ROW, emit_beyond
 from ipaq_index.quantizer.viterbi import Symbols, Tables, best_paths, make_room
 
-ONCE = np.ones(1, dtype=np.float32)
+# Lengths that are considered for a vector, relative to `Lengths.reference`: a factor of 1.06 from one to the next.
+STRETCHES = np.geomspace(0.5, 2.6, 29).astype(np.float32)
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
+class Lengths(NamedTuple):
+    """How the length of a vector's target is chosen.
+
+    Attributes
+    ----------
+    low, high : (d,) float32
+        Range of each dimension's levels.
+    reference : float
+        Root mean square length of the vectors.
+    floor : float
+        Squared error of a vector within the range.
+    tries : int
+        How many lengths are tried: the one that promises most and its neighbours.
+    """
+
+    low: Floats
+    high: Floats
+    reference: float
+    floor: float
+    tries: int
+
+
 @njit(nogil=True, cache=True)
 def encode_trellis(
-    y: Floats, tables: Tables, next_state: Symbols, stretches: Floats, symbols: Symbols, starts: Symbols
+    y: Floats, tables: Tables, next_state: Symbols, lengths: Lengths, symbols: Symbols, starts: Symbols
 ) -> None:
     """Choose the codes whose decoding points best the way ``y`` points.
-
-    With the scale of `scale_factors` what remains of the error lies across y, so the length of the decoded vector is
-    free. The path nearest to a multiple of y is sought for several multiples, and the one of largest cosine kept.
 
     Parameters
     ----------
@@ -28,8 +57,7 @@ def encode_trellis(
         Coordinates.
     tables : Tables
     next_state : (states, 2) uint8
-    stretches : (g,) float32
-        The multiples.
+    lengths : Lengths
     symbols : (m, d) uint8
         Result: codes.
     starts : (m,) uint8
@@ -37,25 +65,85 @@ def encode_trellis(
     """
     m, d = y.shape
     room = make_room(d, tables.states)
-    target = np.zeros((d, LANES), dtype=np.float32)
+    unit, target = np.zeros((d, LANES), dtype=np.float32), np.zeros((d, LANES), dtype=np.float32)
+    outside = np.empty((len(STRETCHES), LANES), dtype=np.float32)
     found, first = np.empty((LANES, d), dtype=np.uint8), np.empty(LANES, dtype=np.uint8)
+    errors, best = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
+    stretch, promising = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.int64)
     for row in range(0, m, LANES):
         lanes = min(LANES, m - row)
-        best = np.full(LANES, -np.inf)
-        for g in range(len(stretches)):
+        for i in range(lanes):
+            energy = 0.0
             for j in range(d):
-                for i in range(lanes):
-                    target[j, i] = stretches[g] * y[row + i, j]
-            best_paths(target, tables, room, found, first)
+                energy += np.float64(y[row + i, j]) ** 2
+            factor = np.float32(lengths.reference / np.sqrt(energy)) if energy > 0 else np.float32(1)
+            for j in range(d):
+                unit[j, i] = factor * y[row + i, j]
+        beyond(unit, lengths.low, lengths.high, STRETCHES, outside)
+        choose(outside, np.float32(lengths.floor), promising)
+        best[:] = np.inf
+        for number in range(lengths.tries):
+            # the most promising, then one shorter, one longer, two shorter …
+            step = (number + 1) // 2 * (1 if number % 2 else -1)
+            for i in range(LANES):
+                stretch[i] = STRETCHES[min(max(promising[i] + step, 0), len(STRETCHES) - 1)]
+            for j in range(d):
+                for i in range(LANES):
+                    target[j, i] = stretch[i] * unit[j, i]
+            best_paths(target, tables, room, found, first, errors)
             for i in range(lanes):
-                cosine = 0.0
-                if len(stretches) > 1:
-                    along, energy = products(y[row + i], found[i], first[i], tables.bits, tables.levels, next_state)
-                    cosine = along / np.sqrt(energy) if energy > 0 else 0.0
-                if cosine > best[i]:
-                    best[i] = cosine
+                error = errors[i] / (stretch[i] * stretch[i])
+                if error < best[i]:
+                    best[i] = error
                     symbols[row + i] = found[i]
                     starts[row + i] = first[i]
+
+
+@njit(nogil=True, cache=True)
+def choose(outside: Floats, floor: float, promising: npt.NDArray[np.int64]) -> None:
+    """Set ``promising`` (16,) to the number in `STRETCHES` of least error relative to the target.
+
+    Within the range of the levels the error (``floor``) does not depend on the length; ``outside`` adds to it.
+    """
+    for i in range(LANES):
+        least = np.float32(np.inf)
+        for g in range(len(STRETCHES)):
+            error = (floor + outside[g, i]) / (STRETCHES[g] * STRETCHES[g])
+            if error < least:
+                least, promising[i] = error, g
+
+
+def beyond(unit: Floats, low: Floats, high: Floats, stretches: Floats, outside: Floats) -> None:
+    """Add up how far multiples of 16 vectors lie outside the range of the levels; in a kernel this is vector code.
+
+    Parameters
+    ----------
+    unit : (d, 16) float32
+        Vectors of the reference length, one a column.
+    low, high : (d,) float32
+        Range of each dimension.
+    stretches : (g,) float32
+        The multiples.
+    outside : (g, 16) float32
+        Result: squared distance to the range.
+    """
+    for g in range(len(stretches)):
+        outside[g] = 0
+        for j in range(len(unit)):
+            value = stretches[g] * unit[j]
+            distance = np.maximum(np.maximum(value - high[j], low[j] - value), np.float32(0))
+            outside[g] += distance * distance
+
+
+@overload(beyond)
+def _beyond(unit: Floats, low: Floats, high: Floats, stretches: Floats, outside: Floats) -> Any:
+    def emitted(unit: Floats, low: Floats, high: Floats, stretches: Floats, outside: Floats) -> None:
+        vectors, lows, highs = unit.ctypes.data, low.ctypes.data, high.ctypes.data
+        lengths, result = stretches.ctypes.data, outside.ctypes.data
+        for g in range(len(stretches)):
+            emit_beyond(vectors, lows, highs, len(unit), lengths + 4 * g, result + g * ROW)
+
+    return emitted
 
 
 @njit(nogil=True, cache=True)
@@ -87,8 +175,8 @@ def gather(
     next_state: Symbols,
     sums: Doubles,
     weights: Doubles,
-) -> None:
-    """Add up what the values coded with each level ask of it.
+) -> float:
+    """Add up what the values coded with each level ask of it; return the squared error of the vectors.
 
     Row i is decoded to g z with g = <y, z>/<z, z>, the multiple nearest to y, so the level of least squared error is
     the mean of y/g with weights g².
@@ -100,6 +188,7 @@ def gather(
     sums, weights : (d, L) float64
         Added to: g y and g².
     """
+    error = 0.0
     for i in range(len(y)):
         along, energy = products(y[i], symbols[i], starts[i], bits, levels, next_state)
         g = along / energy if energy > 0 else 1.0
@@ -112,3 +201,5 @@ def gather(
                 state = np.int64(next_state[state, symbol & 1])
             sums[j, level] += g * np.float64(y[i, j])
             weights[j, level] += g * g
+            error += (np.float64(y[i, j]) - g * np.float64(levels[j, level])) ** 2
+    return error

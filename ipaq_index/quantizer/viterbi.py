@@ -74,7 +74,7 @@ def make_room(d: int, states: int) -> Room:
 
 
 @njit(nogil=True, cache=True)
-def best_paths(target: Floats, tables: Tables, room: Room, symbols: Symbols, starts: Symbols) -> None:
+def best_paths(target: Floats, tables: Tables, room: Room, symbols: Symbols, starts: Symbols, errors: Floats) -> None:
     """Find the codes of least squared error for 16 vectors.
 
     Parameters
@@ -88,14 +88,19 @@ def best_paths(target: Floats, tables: Tables, room: Room, symbols: Symbols, sta
         Result: codes.
     starts : (16,) uint8
         Result: first states.
+    errors : (16,) float32
+        Result: squared errors.
     """
     cost = room.cost[forward(target, tables, room)]
+    best = np.zeros(LANES, dtype=np.int64)
+    errors[:] = cost[0]
+    for s in range(1, tables.states):
+        for i in range(LANES):
+            if cost[s, i] < errors[i]:
+                errors[i], best[i] = cost[s, i], s
     top = tables.states >> 1
     for i in range(LANES):
-        state: Any = np.int64(0)
-        for s in range(1, tables.states):
-            if cost[s, i] < cost[state, i]:
-                state = s
+        state = best[i]
         for j in range(len(tables.bits) - 1, -1, -1):
             if tables.bits[j] == 0:
                 symbols[i, j] = 0

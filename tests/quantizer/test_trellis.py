@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numba import njit
 
 from ipaq_index.quantizer import codebook, search, viterbi
 from ipaq_index.quantizer.codebook import LevelSets
@@ -35,6 +36,11 @@ def level_sets(bits, seed=0):
     return LevelSets(np.array(bits, dtype=np.uint8), levels)
 
 
+def lengths(sets, y, tries):
+    """Lengths whose first try is close to each vector as it is."""
+    return codebook.lengths(sets, float(np.sqrt((y**2).sum(1).mean())), 1.0, tries)
+
+
 def decode(symbols, start, sets, next_state):
     """Walk the trellis as its definition says."""
     state, out = start, []
@@ -50,10 +56,11 @@ def decode(symbols, start, sets, next_state):
 @pytest.mark.parametrize(("states", "starts"), [(4, 4), (8, 2), (256, 4)])
 def test_best_path_is_the_best_of_all(states, starts):
     sets, t = level_sets([2, 0, 1, 3, 1]), trellis(states)
-    y = np.random.default_rng(1).standard_normal((21, 5)).astype(np.float32)
+    y = np.random.default_rng(1).standard_normal((viterbi.LANES, 5)).astype(np.float32)
     symbols, first = np.empty(y.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
+    errors, room = np.empty(len(y), dtype=np.float32), viterbi.make_room(5, states)
     tables = codebook.trellis_tables(sets, t, starts)
-    search.encode_trellis(y, tables, t.next_state, search.ONCE, symbols, first)
+    viterbi.best_paths(np.ascontiguousarray(y.T), tables, room, symbols, first, errors)
     decoded = np.empty_like(y)
     walk(symbols, first, sets.bits, sets.levels, t.next_state, decoded)
     paths = [
@@ -63,6 +70,8 @@ def test_best_path_is_the_best_of_all(states, starts):
     ]
     best = ((y[:, None, :] - np.array(paths)[None]) ** 2).sum(2).min(1)
     np.testing.assert_allclose(((y - decoded) ** 2).sum(1), best, rtol=1e-5)
+    coded = sets.bits > 0
+    np.testing.assert_allclose(errors, ((y - decoded)[:, coded] ** 2).sum(1), rtol=1e-5)
     assert (first < starts).all()
     for i in range(len(y)):
         np.testing.assert_array_equal(decoded[i], decode(symbols[i], first[i], sets, t.next_state).astype(np.float32))
@@ -79,22 +88,45 @@ def test_vector_code_is_its_twin():
             room = viterbi.make_room(len(bits), states)
             symbols = np.empty((viterbi.LANES, len(bits)), dtype=np.uint8)
             first = np.empty(viterbi.LANES, dtype=np.uint8)
-            best_paths(target, tables, room, symbols, first)
-            results.append((symbols, first, room.cost))
+            errors = np.empty(viterbi.LANES, dtype=np.float32)
+            best_paths(target, tables, room, symbols, first, errors)
+            results.append((symbols, first, errors, room.cost))
         for ours, twin in zip(*results, strict=True):
             np.testing.assert_array_equal(ours, twin)
 
 
-def test_more_stretches_never_point_worse():
+def test_lengths_are_vector_code_too():
+    y = np.random.default_rng(4).standard_normal((7, viterbi.LANES)).astype(np.float32)
+    low, high = np.full(7, -1, dtype=np.float32), np.linspace(0.5, 2, 7, dtype=np.float32)
+    low[2], high[2] = -np.inf, np.inf
+    twin = np.empty((len(search.STRETCHES), viterbi.LANES), dtype=np.float32)
+    ours = np.empty_like(twin)
+    search.beyond(y, low, high, search.STRETCHES, twin)
+    beyond(y, low, high, search.STRETCHES, ours)
+    np.testing.assert_array_equal(ours, twin)
+
+
+@njit
+def beyond(unit, low, high, stretches, outside):
+    search.beyond(unit, low, high, stretches, outside)
+
+
+def encoded(y, sets, t, chosen):
+    symbols, first = np.empty(y.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
+    search.encode_trellis(y, codebook.trellis_tables(sets, t, 8), t.next_state, chosen, symbols, first)
+    z = np.empty_like(y)
+    walk(symbols, first, sets.bits, sets.levels, t.next_state, z)
+    return symbols, (y * z).sum(1) / np.linalg.norm(z, axis=1) / np.linalg.norm(y, axis=1)
+
+
+def test_more_lengths_point_better_and_rows_stand_alone():
     sets, t = level_sets([3] * 12), trellis(8)
     y = np.random.default_rng(3).standard_normal((40, 12)).astype(np.float32)
-    tables = codebook.trellis_tables(sets, t, 8)
-    cosines = []
-    for stretches in ([1.0], [1.0, 0.9, 1.1]):
-        symbols, first = np.empty(y.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
-        search.encode_trellis(y, tables, t.next_state, np.array(stretches, dtype=np.float32), symbols, first)
-        z = np.empty_like(y)
-        walk(symbols, first, sets.bits, sets.levels, t.next_state, z)
-        cosines.append((y * z).sum(1) / np.linalg.norm(z, axis=1))
-    assert (cosines[1] >= cosines[0] - 1e-6).all()
-    assert cosines[1].mean() > cosines[0].mean()
+    symbols, once = encoded(y, sets, t, lengths(sets, y, 1))
+    _, often = encoded(y, sets, t, lengths(sets, y, 5))
+    assert often.mean() > once.mean()
+    assert (often > 0.9).all()
+    for part in (slice(0, 1), slice(5, 23)):
+        np.testing.assert_array_equal(encoded(y[part], sets, t, lengths(sets, y, 1))[0], symbols[part])
+    zeros = np.zeros((3, 12), dtype=np.float32)
+    assert encoded(zeros, sets, t, lengths(sets, y, 3))[0].shape == (3, 12)
