@@ -63,8 +63,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Ready means warm: the first search compiles kernels and reads a mapped file.
-        await batcher.search(np.zeros((1, index.dim), dtype=np.float32), 1)
+        # Ready means warm: the first searches compile kernels, for one query and for many, and read a mapped file.
+        for queries in (1, bounds.batch):
+            await batcher.search(np.zeros((queries, index.dim), dtype=np.float32), 1)
         yield
         batcher.close()
         store.close()
