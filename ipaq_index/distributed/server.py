@@ -18,6 +18,7 @@ from ipaq_index.index import Index
 
 Scores = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
+WARM = (1, 16)  # queries asked before a shard is served: kernels for few and for many queries are compiled by then
 
 
 @dataclass
@@ -63,6 +64,8 @@ class ShardServer:
                 file = manifest.shards[self._shard].check(self._directory)
                 held = Held(storage.load(file, mmap=True, verify=True), manifest.sequence)
                 self._catch_up(held, writes.last(self._directory, manifest.sequence))
+                for queries in WARM:
+                    held.index.search(np.zeros((queries, manifest.dim), dtype=np.float32), 1, threads=self._threads)
                 self._held[manifest.generation] = held
             return manifest.generation
 

@@ -93,7 +93,12 @@ def prune(directory: str | Path) -> list[str]:
     target = Path(directory)
     with sole_writer(target):
         manifest = Manifest.read(target)
-        old = [path for generation, path in generations(target) if generation < manifest.generation]
+        named = {manifest.trained.file, *(shard.file for shard in manifest.shards)}  # a checkpoint keeps `trained`
+        old = [
+            path
+            for generation, path in generations(target)
+            if generation < manifest.generation and path.name not in named
+        ]
         old += [_path(target, sequence) for sequence in _sequences(target) if sequence <= manifest.sequence]
         for path in old:
             path.unlink(missing_ok=True)

@@ -32,6 +32,8 @@ QUICK = {  # a lost machine is noticed after seconds, not half a minute
 @pytest.fixture(scope="module")
 def cluster():
     """A head and one more machine."""
+    warm = iq.Index(12, bits=4).build(X)  # compiles once, here, what all tasks and actors then take from numba's cache
+    warm.search(Q, K), warm.search(Q[0], K), warm.search(Q, K, filter=[1])
     import ray
     from ray.cluster_utils import Cluster
 
@@ -133,13 +135,13 @@ def test_a_callers_fault_is_told_at_once(index):
 
 
 def test_replicas_are_on_different_machines(index):
-    from ray.util import state
+    import ray
 
-    places = {}
-    for shard, servers in enumerate(index._servers):
-        for server in servers:
-            places.setdefault(shard, []).append(state.get_actor(server._actor_id.hex(), timeout=30).node_id)
-    assert all(len(set(nodes)) == 2 for nodes in places.values())
+    def place(server):
+        return ray.get_runtime_context().get_node_id()
+
+    for servers in index._servers:
+        assert len(set(ray.get([server.__ray_call__.remote(place) for server in servers]))) == 2
 
 
 def test_writes_are_routed_by_id_and_seen(index, single, directory):
@@ -248,6 +250,7 @@ def test_checkpoint_and_reload_under_load(index, single, directory):
     assert (manifest.generation, manifest.sequence, manifest.next_id) == (2, 4, 70_003)
     assert manifest.count == single.ntotal and index.generation == 2
     assert len(prune(directory)) == SHARDS + 4  # shards of generation 1 and four writes
+    assert iq.load(manifest.trained.check(directory)).is_trained  # still that of generation 1
     assert all(entry["generation"] == 2 for entry in index.status())
     assert_same(index.search(Q, K), single)
 
@@ -264,9 +267,11 @@ def test_a_lost_machine_leaves_complete_answers(cluster, index, single):
 def test_a_shard_that_is_gone_is_named(index, single):
     import ray
 
+    while any("error" in entry for entry in index.status()):  # those of the lost machine, started again on this one
+        time.sleep(0.2)
     for server in index._servers[1]:
         ray.kill(server)  # without restart
-    index._timeout = 3.0
+    index._timeout, index._patience = 5.0, 1.0
     with pytest.raises(MissingShardsError, match="no answer from 1 shard") as error:
         index.search(Q, K)
     assert list(error.value.missing) == [1]
@@ -276,6 +281,4 @@ def test_a_shard_that_is_gone_is_named(index, single):
     assert_same(found, single, filter=held[shard_of(held, SHARDS) == 0])
     with pytest.raises(MissingShardsError):
         index.add(X[:50])
-    with pytest.raises(MissingShardsError):
-        _ = index.ntotal
     assert {entry["shard"] for entry in index.status() if "error" in entry} == {1}
