@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     if not 0 < requests <= MOST_REQUESTS:
         parser.error(f"--rate, --seconds: expected 1 to {MOST_REQUESTS} requests in all, got {requests}")
     data = load(arguments.dataset, 1000, arguments.vectors, 0)
-    index = iq.Index(data.train.shape[1], bits=arguments.bits, metric=data.metric).build(data.train)
+    index = iq.Index(data.train.shape[1], bits=arguments.bits, metric=data.metric).build(np.asarray(data.train))
     expected = index.search(data.queries, arguments.k)[1]
     with tempfile.TemporaryDirectory() as folder:
         key, port = secrets.token_hex(16), _free_port()
