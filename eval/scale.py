@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import ipaq_index as iq
-from eval.datasets import load
+from eval.datasets.synthetic import synthetic
 from eval.measure import pinned
 from eval.provenance import provenance
 
@@ -49,8 +49,8 @@ class Machine:
 
 def measure(dim: int, bits: float, vectors: int) -> Core:
     """Measure one core on correlated Gaussian vectors."""
-    data = load(f"synthetic-spectrum-{dim}", BATCH, vectors, 0)
-    x, queries = np.asarray(data.train), data.queries
+    made = synthetic("spectrum", dim, BATCH + vectors, 0)
+    queries, x = made[:BATCH], made[BATCH:]
     index = iq.Index(dim, bits=bits, threads=1).train(x)
     index.add(x[:512])  # compiles
     index = iq.Index(dim, bits=bits, threads=1).train(x)
@@ -103,7 +103,7 @@ def plan(core: Core, machine: Machine, vectors: float, replicas: int, visited: f
     machines = int(np.ceil(stored / (machine.memory_gb * 1e9 * machine.used)))
     cores = machines * machine.cores
     compared = vectors * visited
-    # A query uses all cores of one replica; so does a batch, which shares the loads of codes and is bound by arithmetic.
+    # A query uses all cores of one replica; so does a batch, which shares its loads of codes: arithmetic bounds it.
     from_memory = compared * core.bytes_per_vector / (machines * machine.memory_gb_per_second * 1e9)
     # 4 sqrt(n) lists a machine, the usual choice; a flat index has none.
     lists = 0.0 if visited == 1 else 4 * np.sqrt(vectors / machines)
