@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index import levels as level_sets
 from ipaq_index.quantizer import search
 from ipaq_index.quantizer.allocation import MAX_BITS, allocate
+from ipaq_index.quantizer.lines import fit_lines
 from ipaq_index.quantizer.search import Lengths
 from ipaq_index.quantizer.trellis import Trellis
 from ipaq_index.quantizer.viterbi import SUBSETS, Tables
@@ -52,13 +52,13 @@ def fit_scalar(y: Floats, code_bits: int, threads: int) -> LevelSets:
     threads : int
         Threads to use; the result does not depend on it.
     """
-    table = _table(y, threads)
+    table = fit_lines(y, threads)
     # The dual coordinates of a query have, by the choice of F, the same mean square in every dimension that errors
     # are weighed with already: F carries the weights, so plain errors add up.
     bits = allocate(table.costs / len(y), code_bits)
     levels = np.empty((y.shape[1], 1 << MAX_BITS), dtype=np.float32)
-    for j, sets in enumerate(table.sets):
-        _fill(levels[j], sets[bits[j]].levels)
+    for j in range(len(levels)):
+        _fill(levels[j], table.set(j, int(bits[j])))
     return LevelSets(bits, levels)
 
 
@@ -77,13 +77,13 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
     (reference, floor) : (float, float)
         See `Lengths`.
     """
-    table = _table(y, threads)
+    table = fit_lines(y, threads)
     errors = table.costs / len(y)
     bits = allocate(_between(errors), code_bits)
     levels = np.empty((y.shape[1], 2 << MAX_BITS), dtype=np.float32)
-    for j, line in enumerate(table.sets):
+    for j in range(len(levels)):
         b = int(bits[j])
-        _fill(levels[j], _stretched(line[min(b + 1, MAX_BITS)].levels, 2 << b) if b else line[0].levels)
+        _fill(levels[j], _stretched(table.set(j, min(b + 1, MAX_BITS)), 2 << b) if b else table.set(j, 0))
     sets = LevelSets(bits, levels)
     reference = float(np.sqrt(np.square(y, dtype=np.float64).sum(1).mean())) or 1.0
     floor = FLOOR * float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
@@ -93,12 +93,6 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
         sets, error = _refitted(sample, sets, trellis, lengths(sets, reference, floor, 1), threads)
         floor = FLOOR * error
     return sets, (reference, floor)
-
-
-def _table(y: Floats, threads: int) -> level_sets.LevelTable:
-    """Return level sets for rounding to nearest of every dimension at 0 to 8 bits."""
-    sizes = [1 << b for b in range(MAX_BITS + 1)]
-    return level_sets.solve_many(y, sizes, "mse", method="vmix", threads=threads)
 
 
 def _between(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -151,10 +145,10 @@ def _refitted(y: Floats, sets: LevelSets, trellis: Trellis, chosen: Lengths, thr
     return LevelSets(bits, moved.astype(np.float32)), float(sum(error for _, _, error in parts)) / len(y)
 
 
-def _fill(row: Floats, chosen: npt.NDArray[np.float64]) -> None:
+def _fill(row: Floats, chosen: Floats) -> None:
     row[: len(chosen)], row[len(chosen) :] = chosen, chosen[-1]
 
 
-def _stretched(chosen: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
+def _stretched(chosen: Floats, count: int) -> Floats:
     """Return ``count`` levels: where k-means gave fewer, some stand twice, side by side, so that any state has them."""
     return chosen[np.arange(count) * len(chosen) // count]

@@ -12,7 +12,7 @@ Symbols = npt.NDArray[np.uint8]
 
 @njit(nogil=True, cache=True)
 def nearest(y: Vectors, boundaries: Vectors, counts: npt.NDArray[np.int64], symbols: Symbols) -> None:
-    """Set ``symbols[i, j]`` to the nearest level of dimension j by bisection of its boundaries.
+    """Set ``symbols[i, j]`` to the nearest level of dimension j by bisection of its boundaries, without a branch.
 
     Parameters
     ----------
@@ -21,19 +21,16 @@ def nearest(y: Vectors, boundaries: Vectors, counts: npt.NDArray[np.int64], symb
     boundaries : (d, 255) float32
         Midpoints between neighbouring levels, ``counts[j] - 1`` of them valid.
     counts : (d,) int64
-        Levels of each dimension.
+        Levels of each dimension, a power of two.
     symbols : (m, d) uint8
         Result.
     """
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
-            low, high = 0, counts[j] - 1
-            while low < high:
-                middle = (low + high) // 2
-                if y[i, j] > boundaries[j, middle]:
-                    low = middle + 1
-                else:
-                    high = middle
+            low, step = 0, counts[j] >> 1
+            while step:
+                low += step * (y[i, j] > boundaries[j, low + step - 1])
+                step >>= 1
             symbols[i, j] = low
 
 

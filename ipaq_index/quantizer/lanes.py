@@ -31,25 +31,25 @@ def emit_nearest(
 
     def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
         target_, levels_, middles_, steps_, distance_, near_ = arguments
-        y = _load(builder, FLOATS, target_)
+        y = load(builder, FLOATS, target_)
         level = [
-            cgutils.alloca_once_value(builder, _spread(builder, FLOATS, _load(builder, FLOAT, levels_, 4 * q)))
+            cgutils.alloca_once_value(builder, spread(builder, FLOATS, load(builder, FLOAT, levels_, 4 * q)))
             for q in range(SUBSETS)
         ]
         number = [cgutils.alloca_once_value(builder, ir.Constant(INTEGERS, [0] * LANES)) for _ in range(SUBSETS)]
         with cgutils.for_range(builder, steps_, intp=I64) as loop:
             place = builder.mul(loop.index, ir.Constant(I64, 4 * SUBSETS))
-            step = _spread(builder, INTEGERS, builder.trunc(builder.add(loop.index, ir.Constant(I64, 1)), I32))
+            step = spread(builder, INTEGERS, builder.trunc(builder.add(loop.index, ir.Constant(I64, 1)), I32))
             for q in range(SUBSETS):
-                middle = _spread(builder, FLOATS, _load(builder, FLOAT, middles_, place, 4 * q))
-                above = _spread(builder, FLOATS, _load(builder, FLOAT, levels_, place, 4 * (SUBSETS + q)))
+                middle = spread(builder, FLOATS, load(builder, FLOAT, middles_, place, 4 * q))
+                above = spread(builder, FLOATS, load(builder, FLOAT, levels_, place, 4 * (SUBSETS + q)))
                 beyond = builder.fcmp_ordered(">", y, middle)
                 builder.store(builder.select(beyond, above, builder.load(level[q])), level[q])
                 builder.store(builder.select(beyond, step, builder.load(number[q])), number[q])
         for q in range(SUBSETS):
             error = builder.fsub(y, builder.load(level[q]))
-            _store(builder, builder.fmul(error, error), distance_, ROW * q)
-            _store(builder, builder.trunc(builder.load(number[q]), BYTES), near_, LANES * q)
+            store(builder, builder.fmul(error, error), distance_, ROW * q)
+            store(builder, builder.trunc(builder.load(number[q]), BYTES), near_, LANES * q)
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 6), generate
@@ -63,16 +63,16 @@ def emit_beyond(_context: Any, unit: Any, low: Any, high: Any, dims: Any, stretc
         unit_, low_, high_, dims_, stretch_, result_ = arguments
         nothing = ir.Constant(FLOATS, [0.0] * LANES)
         total = cgutils.alloca_once_value(builder, nothing)
-        factor = _spread(builder, FLOATS, _load(builder, FLOAT, stretch_))
+        factor = spread(builder, FLOATS, load(builder, FLOAT, stretch_))
         with cgutils.for_range(builder, dims_, intp=I64) as loop:
-            value = builder.fmul(factor, _load(builder, FLOATS, unit_, builder.mul(loop.index, ir.Constant(I64, ROW))))
+            value = builder.fmul(factor, load(builder, FLOATS, unit_, builder.mul(loop.index, ir.Constant(I64, ROW))))
             place = builder.mul(loop.index, ir.Constant(I64, 4))
-            over = builder.fsub(value, _spread(builder, FLOATS, _load(builder, FLOAT, high_, place)))
-            under = builder.fsub(_spread(builder, FLOATS, _load(builder, FLOAT, low_, place)), value)
+            over = builder.fsub(value, spread(builder, FLOATS, load(builder, FLOAT, high_, place)))
+            under = builder.fsub(spread(builder, FLOATS, load(builder, FLOAT, low_, place)), value)
             beyond = builder.select(builder.fcmp_ordered(">", over, under), over, under)
             beyond = builder.select(builder.fcmp_ordered(">", beyond, nothing), beyond, nothing)
             builder.store(builder.fadd(builder.load(total), builder.fmul(beyond, beyond)), total)
-        _store(builder, builder.load(total), result_)
+        store(builder, builder.load(total), result_)
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 6), generate
@@ -90,7 +90,7 @@ def emit_extend(
 
     def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
         cost_, other_, distance_, turns_, states_, feedback_, tap_, split_ = arguments
-        step = [_load(builder, FLOATS, distance_, ROW * q) for q in range(SUBSETS)]
+        step = [load(builder, FLOATS, distance_, ROW * q) for q in range(SUBSETS)]
         one, row = ir.Constant(I64, 1), ir.Constant(I64, ROW)
         quarter = builder.lshr(states_, ir.Constant(I64, 2))
         below = builder.sub(split_, one)
@@ -102,14 +102,14 @@ def emit_extend(
             for z in range(2):
                 states = [builder.xor(state, feedback_) if z else state for state in (a, twin)]
                 before = [
-                    _load(builder, FLOATS, cost_, builder.mul(builder.shl(state, one), row), ROW * z)
+                    load(builder, FLOATS, cost_, builder.mul(builder.shl(state, one), row), ROW * z)
                     for state in (a, twin)
                 ]
                 for state, (by0, by1) in zip(states, (before, before[::-1]), strict=True):
                     cost0, cost1 = builder.fadd(by0, step[z]), builder.fadd(by1, step[2 + z])
                     turn = builder.fcmp_ordered("<", cost1, cost0)
-                    _store(builder, builder.select(turn, cost1, cost0), other_, builder.mul(state, row))
-                    _store(builder, builder.bitcast(turn, I16), turns_, builder.shl(state, one))
+                    store(builder, builder.select(turn, cost1, cost0), other_, builder.mul(state, row))
+                    store(builder, builder.bitcast(turn, I16), turns_, builder.shl(state, one))
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 8), generate
@@ -122,15 +122,15 @@ def _pointer(builder: Builder, kind: Any, base: Value, *offsets: Value | int) ->
     return builder.bitcast(start, kind.as_pointer())
 
 
-def _load(builder: Builder, kind: Any, base: Value, *offsets: Value | int) -> Value:
+def load(builder: Builder, kind: Any, base: Value, *offsets: Value | int) -> Value:
     return builder.load(_pointer(builder, kind, base, *offsets), align=1)
 
 
-def _store(builder: Builder, value: Value, base: Value, *offsets: Value | int) -> None:
+def store(builder: Builder, value: Value, base: Value, *offsets: Value | int) -> None:
     builder.store(value, _pointer(builder, value.type, base, *offsets), align=1)
 
 
-def _spread(builder: Builder, vector: Any, element: Value) -> Value:
+def spread(builder: Builder, vector: Any, element: Value) -> Value:
     """Put one element into all lanes."""
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), element, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, first, ir.Constant(INTEGERS, [0] * LANES))
