@@ -41,12 +41,12 @@ def load_hdf5(
     learn = np.asarray(Hdf5Table(file, "learn")[:], dtype=np.float32) if has_learn else None
     metric = METRICS[distance]
     if augmented:
-        train, test = _stripped(name, np.asarray(train[:], dtype=np.float32), test)
+        train, test = stripped(name, np.asarray(train[:], dtype=np.float32), test)
         metric = "ip"
     return Dataset(name, metric, train, test, learn)
 
 
-def _stripped(name: str, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def stripped(name: str, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Take off the last dimension of a norm-augmented set, after checking that it is one.
 
     Vectors got a coordinate sqrt(max² - |x|²), which makes all norms equal, and queries a zero (Bachrach et al., 2014):

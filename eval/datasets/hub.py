@@ -33,25 +33,39 @@ class HubTable:
         return arrow_rows(self._data[rows], [self._column], self._column)
 
 
-def open_hub(name: str, path: str, column: str, folder: Path) -> VectorTable:
+def open_hub(name: str, path: str, column: str, folder: Path, part: str = "") -> VectorTable:
     """Return the vectors of a data set of the hub, from parquet files in the data folder if they are there.
+
+    Parameters
+    ----------
+    name : str
+        Its folder in the data folder.
+    path : str
+        OWNER/NAME on the hub.
+    column : str
+        The column of vectors.
+    folder : Path
+        The data folder.
+    part : str
+        "train" or "test" where vectors and queries are parts of their own, each a configuration with one split of the
+        same name (open-vdb); empty where there is one table, the split "train".
 
     Raises
     ------
     OSError
         If it is neither there nor to be had; the message says what to put where.
     """
-    by_hand = folder / name
+    by_hand = folder / name / part
     files = sorted(by_hand.glob("*.parquet"))
     if files:
         return ParquetTable(files, column)
     import datasets
 
     try:
-        data = datasets.load_dataset(path, split="train", cache_dir=str(folder / "hub"))
+        data = datasets.load_dataset(path, part or None, split=part or "train", cache_dir=str(folder / "hub"))
     except Exception as error:  # the library raises errors of many kinds for "offline"
         raise OSError(
             f"dataset {name}: could not be loaded from the hub ({type(error).__name__}: {error}). Put the parquet "
-            f"files of {path} into {by_hand}/ by hand"
+            f"files of {f'{path}/{part}' if part else path} into {by_hand}/ by hand"
         ) from error
     return HubTable(data, column)

@@ -9,7 +9,7 @@ import numpy as np
 from eval.datasets.dataset import Dataset, Head, Metric, in_memory
 from eval.datasets.download import Progress, fetch
 from eval.datasets.glove import glove, glove_unit
-from eval.datasets.hdf5 import load_hdf5
+from eval.datasets.hdf5 import load_hdf5, stripped
 from eval.datasets.hub import open_hub
 from eval.datasets.registry import ENTRIES, Entry
 from eval.datasets.synthetic import synthetic
@@ -33,8 +33,9 @@ def load(
     Parameters
     ----------
     name : str
-        A name in `ENTRIES`; "hdf5:PATH" for a file in the layout of ann-benchmarks or VIBE; or
-        "files:train=PATH,test=PATH[,learn=PATH][,metric=ip|cosine|l2]" for files that `open_vectors` reads.
+        A name in `ENTRIES`; "hdf5:PATH" for a file in the layout of ann-benchmarks or VIBE;
+        "files:train=PATH,test=PATH[,learn=PATH][,metric=ip|cosine|l2]" for files that `open_vectors` reads; or
+        "hub:OWNER/NAME,column=COLUMN[,metric=ip|cosine|l2]" for any table of the Hugging Face hub.
     queries, vectors : int
         How many, at most; ``vectors`` None for all.
     seed : int
@@ -59,8 +60,13 @@ def load(
         return load_hdf5(name, Path(name.removeprefix("hdf5:")), queries, vectors, limit_bytes)
     if name.startswith("files:"):
         return _own_files(name, queries, vectors, limit_bytes)
+    if name.startswith("hub:"):
+        parts, metric = _parts(name, "hub:", "OWNER/NAME,column=COLUMN", {"column"}, {"column"})
+        path = name.removeprefix("hub:").partition(",")[0]
+        table_on_disk = open_hub(path.replace("/", "--"), path, parts["column"], folder)
+        return _split(name, metric, table_on_disk, queries, vectors, seed, limit_bytes)
     if name not in ENTRIES:
-        raise ValueError(f"dataset: expected one of {', '.join(ENTRIES)}, hdf5:PATH or files:…, got {name!r}")
+        raise ValueError(f"dataset: expected one of {', '.join(ENTRIES)}, hdf5:PATH, files:… or hub:…, got {name!r}")
     entry = ENTRIES[name]
     if entry.kind == "package":
         return _split(name, entry.metric, glove_unit() if name.endswith("-unit") else glove(), queries, vectors, seed)
@@ -68,6 +74,8 @@ def load(
         count = queries + (vectors or entry.size)
         table = synthetic(name.split("-")[1], entry.dim, count, seed)
         return Dataset(name, entry.metric, table[queries:], table[:queries])
+    if entry.parts:
+        return _hub_parts(name, entry, queries, vectors, folder, limit_bytes)
     if entry.kind == "hub":
         table_on_disk = open_hub(name, entry.source, entry.column, folder)
         return _split(name, entry.metric, table_on_disk, queries, vectors, seed, limit_bytes)
@@ -103,14 +111,32 @@ def _split(
     return Dataset(name, metric, train, np.ascontiguousarray(table[kept : len(table)], dtype=np.float32))
 
 
+def _hub_parts(name: str, entry: Entry, queries: int, vectors: int | None, folder: Path, limit_bytes: float) -> Dataset:
+    """Load a set of the hub whose queries are a part of their own."""
+    train = Head(open_hub(name, entry.source, entry.column, folder, "train"), vectors or 1 << 62)
+    test = open_hub(name, entry.source, entry.column, folder, "test")
+    found, asked = in_memory(train, limit_bytes), np.ascontiguousarray(test[0:queries], dtype=np.float32)
+    if entry.augmented:
+        found, asked = stripped(name, np.asarray(found[:], dtype=np.float32), asked)
+    return Dataset(name, entry.metric, found, asked)
+
+
 def _own_files(name: str, queries: int, vectors: int | None, limit_bytes: float) -> Dataset:
-    parts = dict(part.partition("=")[::2] for part in name.removeprefix("files:").split(","))
+    form = "train=PATH,test=PATH[,learn=PATH]"
+    parts, metric = _parts(name, "files:", form, {"train", "test"}, {"train", "test", "learn"})
+    paths = [parts[part] for part in ("train", "test", "learn") if part in parts]
+    return _from_files(name, metric, paths, queries, vectors, limit_bytes)
+
+
+def _parts(name: str, prefix: str, form: str, needed: set[str], known: set[str]) -> tuple[dict[str, str], Metric]:
+    """Return the parts KEY=VALUE of a name, and its metric."""
+    found = [part.partition("=") for part in name.removeprefix(prefix).split(",")]
+    parts = {key: value for key, equals, value in found if equals}
     metrics: dict[str, Metric] = {"ip": "ip", "cosine": "cosine", "l2": "l2"}
     metric = parts.pop("metric", "ip")
-    if not {"train", "test"} <= parts.keys() <= {"train", "test", "learn"} or metric not in metrics:
-        raise ValueError(f"dataset: expected files:train=PATH,test=PATH[,learn=PATH][,metric=ip|cosine|l2], got {name}")
-    paths = [parts[part] for part in ("train", "test", "learn") if part in parts]
-    return _from_files(name, metrics[metric], paths, queries, vectors, limit_bytes)
+    if not needed <= parts.keys() <= known or metric not in metrics:
+        raise ValueError(f"dataset: expected {prefix}{form}[,metric=ip|cosine|l2], got {name}")
+    return parts, metrics[metric]
 
 
 def _apart(

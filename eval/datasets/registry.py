@@ -33,6 +33,8 @@ class Entry:
         Files in the data folder: vectors first, then queries (and training queries) where they are apart.
     column : str
         "hub": the column of vectors.
+    parts : bool
+        "hub": whether vectors and queries are parts of their own, "train" and "test".
     augmented : bool
         Whether the last dimension only makes all norms equal: a cosine then ranks as the inner product of the others.
     """
@@ -46,6 +48,7 @@ class Entry:
     files: tuple[str, ...] = ()
     column: str = ""
     augmented: bool = False
+    parts: bool = False
 
 
 _SYNTHETIC: tuple[tuple[str, Metric], ...] = (
@@ -73,6 +76,11 @@ def _vibe(name: str, size: int) -> Entry:
 
 def _hub(name: str, dim: int, metric: Metric, size: int, column: str, licence: str) -> Entry:
     return Entry("hub", dim, metric, size, name, licence, column=column)
+
+
+def _open_vdb(name: str, metric: Metric, size: int, licence: str, augmented: bool = False) -> Entry:
+    dim = int(name.split("-")[-2])
+    return Entry("hub", dim, metric, size, f"open-vdb/{name}", licence, column="emb", augmented=augmented, parts=True)
 
 
 ENTRIES: dict[str, Entry] = {
@@ -160,6 +168,15 @@ ENTRIES: dict[str, Entry] = {
         "CC BY 4.0",
         ("base.1B.fbin", "query.public.10K.fbin"),
     ),
+    "deep10m-96": Entry(
+        "bin",
+        96,
+        "l2",
+        10_000_000,
+        _YANDEX + "DEEP/base.10M.fbin",
+        "CC BY 4.0",
+        ("base.10M.fbin", "query.public.10K.fbin"),
+    ),
     "text2image-200": Entry(
         "bin",
         200,
@@ -183,4 +200,14 @@ ENTRIES: dict[str, Entry] = {
         "Cohere/wikipedia-22-12-simple-embeddings", 768, "ip", 485_859, "emb", "Apache 2.0"
     ),
     "cohere-wikipedia-en-768": _hub("Cohere/wikipedia-22-12-en-embeddings", 768, "ip", 35_167_920, "emb", "Apache 2.0"),
+    # The sets of ann-benchmarks once more, as parquet: for where the hub is to be had and ann-benchmarks.com is not.
+    "open-vdb-fashion-mnist-784": _open_vdb("fashion-mnist-784-euclidean", "l2", 60_000, "MIT"),
+    "open-vdb-glove-25": _open_vdb("glove-25-angular", "cosine", 1_183_514, "PDDL 1.0"),
+    "open-vdb-glove-100": _open_vdb("glove-100-angular", "cosine", 1_183_514, "PDDL 1.0"),
+    "open-vdb-glove-200": _open_vdb("glove-200-angular", "cosine", 1_183_514, "PDDL 1.0"),
+    "open-vdb-nytimes-256": _open_vdb("nytimes-256-angular", "cosine", 290_000, "CC BY 4.0"),
+    "open-vdb-deep-image-96": _open_vdb("deep-image-96-angular", "cosine", 9_990_000, "CC BY 4.0"),
+    "open-vdb-lastfm-64": _open_vdb("lastfm-64-dot", "ip", 292_385, "non-commercial, see source", augmented=True),
+    "open-vdb-sift-128": _open_vdb("sift-128-euclidean", "l2", 1_000_000, "CC0"),
+    "open-vdb-gist-960": _open_vdb("gist-960-euclidean", "l2", 1_000_000, "CC0"),
 }

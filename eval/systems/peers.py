@@ -14,10 +14,15 @@ from eval.systems.system import SkippedError, prepared, whole
 
 
 def _package(name: str) -> Any:
+    package = name.partition(".")[0]
     try:
         return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == package:
+            raise SkippedError(f"{package}: not installed (pip install {package})") from error
+        raise SkippedError(f"{package}: installed, but {error}") from error
     except ImportError as error:
-        raise SkippedError(f"{name}: not installed (pip install {name})") from error
+        raise SkippedError(f"{package}: installed, but {error}") from error
 
 
 class Scann:

@@ -58,6 +58,22 @@ def test_augmented_inner_products(tmp_path):
         datasets.load("lastfm-64-dot", queries=50, vectors=None, seed=0, folder=tmp_path)
 
 
+def test_the_layout_of_the_shared_file(tmp_path):
+    """Half floats, `learn`, and the neighbours that came with it, which must be those that are found here."""
+    half = X.astype(np.float16)
+    expected = brute_force.top_k(half[:300], half[300:350], 100)
+    distances = np.take_along_axis(half[300:350].astype(float) @ half[:300].T.astype(float), expected, 1)
+    write_hdf5(tmp_path / "small-8-ip.hdf5", "ip", half[:300], half[300:350], learn=half[350:],
+               neighbors=expected.astype(np.int32), distances=distances.astype(np.float32))  # fmt: skip
+    data = datasets.load(f"hdf5:{tmp_path}/small-8-ip.hdf5", queries=50, vectors=None, seed=0)
+    assert (data.metric, data.train.dtype, data.queries.dtype, data.learn.dtype) == ("ip", *["float32"] * 3)
+    np.testing.assert_array_equal(data.train, half[:300].astype(np.float32))
+    assert truth.recall(truth.exact(data, 100, tmp_path), expected, 100) == 1
+    there = datasets.load(f"hdf5:{tmp_path}/small-8-ip.hdf5", queries=50, vectors=200, seed=0, limit_bytes=0)
+    assert there.streamed
+    np.testing.assert_array_equal(there.train[150:250], half[150:200])
+
+
 def test_unknown_distance(tmp_path):
     write_hdf5(tmp_path / "a.hdf5", "hamming")
     with pytest.raises(ValueError, match=r"expected a distance of .*, got 'hamming'"):
@@ -125,6 +141,32 @@ def test_hub_files_put_there_by_hand(tmp_path):
     np.testing.assert_array_equal(streamed.queries, X[350:])
 
 
+def test_hub_sets_whose_queries_are_apart(tmp_path):
+    """open-vdb: folders `train` and `test` of parquet files with `idx` and `emb`; lastfm-64-dot is augmented."""
+    norms = np.linalg.norm(X[:300], axis=1)
+    extra = np.sqrt(norms.max() ** 2 - norms**2)[:, None]
+    train, test = np.hstack([X[:300], extra]).astype(np.float32), np.hstack([X[300:350], np.zeros((50, 1))])
+    for name, rows, asked in (("open-vdb-glove-25", X[:300], X[300:350]), ("open-vdb-lastfm-64", train, test)):
+        for part, table in (("train", rows), ("test", asked)):
+            (tmp_path / name / part).mkdir(parents=True)
+            columns = {"idx": range(len(table)), "emb": list(table.astype(np.float32))}
+            write_parquet(tmp_path / name / part / f"{part}-00001-of-00001.parquet", columns, 64)
+        data = datasets.load(name, queries=40, vectors=200, seed=0, folder=tmp_path)
+        assert data.metric == datasets.ENTRIES[name].metric
+        np.testing.assert_array_equal(data.train, X[:200])
+        np.testing.assert_array_equal(data.queries, X[300:340])
+
+
+def test_any_table_of_the_hub(tmp_path):
+    home = tmp_path / "someone--something"
+    home.mkdir()
+    write_parquet(home / "0000.parquet", {"text": ["t"] * 400, "emb": list(X)}, 64)
+    data = datasets.load("hub:someone/something,column=emb,metric=cosine", 50, None, 0, folder=tmp_path)
+    assert (data.metric, data.train.shape, data.queries.shape) == ("cosine", (350, 8), (50, 8))
+    with pytest.raises(ValueError, match="expected hub:OWNER/NAME,column=COLUMN"):
+        datasets.load("hub:someone/something", 50, None, 0, folder=tmp_path)
+
+
 def test_hub_library_on_local_parquet(tmp_path):
     library = pytest.importorskip("datasets")
     write_parquet(tmp_path / "a.parquet", {"emb": list(X), "text": ["t"] * 400}, 64)
@@ -146,6 +188,10 @@ def test_hub_without_network_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "load_dataset", offline)
     with pytest.raises(OSError, match=r"files of Qdrant/.* into .*/dbpedia-openai3-large-1536/ by hand"):
         datasets.load("dbpedia-openai3-large-1536", 10, None, 0, folder=tmp_path)
+    with pytest.raises(
+        OSError, match=r"files of open-vdb/gist-960-euclidean/train into .*/open-vdb-gist-960/train/ by"
+    ):
+        datasets.load("open-vdb-gist-960", 10, None, 0, folder=tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
