@@ -49,6 +49,8 @@ class Faiss:
             self._index = faiss.index_factory(dataset.train.shape[1], self._factory, metric)
         except RuntimeError as error:
             raise SkippedError(f"{self.name}: FAISS cannot make it: {str(error).splitlines()[-1].strip()}") from error
+        if hasattr(self._index, "pq"):  # it warns on standard error for each sub-quantizer of a small set
+            self._index.pq.cp.min_points_per_centroid = 1
         if isinstance(dataset.train, np.ndarray):
             train = prepared(dataset.train, self._metric)
             self._index.train(train)
