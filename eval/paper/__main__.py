@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     begin = time.perf_counter()
     costs = list(variance.run([1024] if fast else [128, 1024, 16_384], [4, 16] if fast else [4, 16, 64, 256], 3))
     print(f"{time.perf_counter() - begin:6.0f} s  variance: {len(costs):,} level sets", flush=True)
-    found = []
+    found: list[recall.Record] = []
     try:
         for name in arguments.dataset or (DATASETS[:1] if fast else DATASETS):
             found += recall.run(name, *((2_000, 100) if fast else (10_000, 500)), arguments.data)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.datasets import Dataset, load
+from eval.datasets import Dataset, Metric, load
 from eval.paper.sets import SETS, covering, uniform
 from eval.systems import System, make
 from eval.truth import brute_force
@@ -17,7 +17,7 @@ from ipaq_index import levels
 BITS = 4
 LEVELS = 2**BITS
 K = 100
-METRICS = ("ip", "l2")
+METRICS: tuple[Metric, ...] = ("ip", "l2")
 SYSTEMS = ("faiss:PQ{d}x4", "faiss:PQ{d/2}x8", "ipaq:bits=4")  # all of BITS a coordinate
 OBJECTIVES = {"k-means": "mse", "ASQ": "asq", "ADV": "adv", "MDV": "mdv"}
 Record = dict[str, Any]

@@ -143,7 +143,7 @@ def _recall_picture(records: list[Record], file: Path) -> None:
                 x = [places[r["by"], r["rounding"]] + 0.15 * (number - 2) for r in mine]
                 axes.bar(x, [r["recall@100"] for r in mine], 0.14, color=COLOURS[kind], label=kind)
             systems = [r for r in found if r["by"] == "system"]
-            for colour, style, record in zip(OTHERS, (":", "--", "-"), systems, strict=True):
+            for colour, style, record in zip(OTHERS, (":", "--", "-"), systems, strict=False):
                 label = record["set"]
                 axes.axhline(record["recall@100"], color=colour, linestyle=style, linewidth=1.3, label=label)
             axes.set_xticks(range(len(COLUMNS)), [f"{by},\na {of}" for of, by in COLUMNS], fontsize=8)
