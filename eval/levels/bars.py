@@ -1,0 +1,145 @@
+"""The goals that this project set itself for its solvers, beside what was measured, and tables of all records."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.table import Table
+
+from eval.levels.cases import Record
+
+EXCESS = 0.005  # that an approximation may have
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A goal: a solver's time in units of sorting, for numbers of levels."""
+
+    solver: str
+    exponent: int
+    limits: dict[int, float]
+    reference: str  # times of the best public solver known when the goals were set, likewise
+
+
+BARS = (
+    Bar("adv exact, sorted", 16, {4: 3, 16: 15, 64: 30, 256: 50}, "8.4, 75, 179, 252"),
+    Bar("adv exact, sorted", 20, {4: 3, 16: 15, 64: 30, 256: 50}, "9.8, 68, 105, 157"),
+    Bar("adv vmix, sorted", 20, {4: 0.2, 16: 0.25, 64: 0.4, 256: 1.0}, "0.28, 0.30, 0.8, 2.0"),
+    Bar("adv vmix, unsorted", 20, {4: 1, 16: 1, 64: 1}, ""),
+    Bar("mse vmix, unsorted", 20, {4: 1, 16: 1, 64: 1}, ""),
+    Bar("mdv auto 1%, unsorted", 20, {4: 0.3, 16: 0.3, 64: 0.3}, ""),
+)
+MANY_SECONDS = 5.0  # for 384 columns of 65,536 values, eight sizes, MSE, two cores
+
+
+def times_sort(record: Record) -> float:
+    """Return the solver's time over that of sorting the same shuffled values: medians."""
+    return float(np.median(record["seconds"]) / np.median(record["sort_seconds"]))
+
+
+def excess(record: Record, records: list[Record]) -> float | None:
+    """Return how far the cost is above the optimum, None where the optimum was not measured."""
+    for other in records:
+        if other.get("method") == "exact" and all(
+            other[key] == record[key] for key in ("values", "m", "s", "objective")
+        ):
+            return record["cost"] / other["cost"] - 1 if other["cost"] > 0 else 0.0
+    return None
+
+
+def bar_rows(records: list[Record]) -> list[tuple[str, ...]]:
+    """Return a row a bar and kind of values: what was asked, what was measured, whether that is enough."""
+    rows: list[tuple[str, ...]] = []
+    for bar in BARS:
+        for name in dict.fromkeys(r["values"] for r in records if "values" in r):
+            found = {
+                r["s"]: r
+                for r in records
+                if r["solver"] == bar.solver and r.get("values") == name and r["m"] == 1 << bar.exponent
+            }
+            kept = [s for s in bar.limits if s in found]
+            if not kept:
+                continue
+            times = [times_sort(found[s]) for s in kept]
+            over = [excess(found[s], records) for s in kept]
+            met = all(
+                t <= bar.limits[s] and (o is None or bar.solver.startswith("mdv") or o <= EXCESS)
+                for s, t, o in zip(kept, times, over, strict=True)
+            )
+            rows.append(
+                (
+                    f"{bar.solver}, 2^{bar.exponent}",
+                    name,
+                    ", ".join(f"{bar.limits[s]:g}" for s in kept),
+                    f"{1e3 * float(np.median(found[kept[0]]['sort_seconds'])):.2f}",
+                    ", ".join(f"{t:.2f}" if t < 10 else f"{t:.0f}" for t in times),
+                    ", ".join("–" if o is None else f"{max(o, 0):.2%}" for o in over),
+                    "yes" if met else "no",
+                )
+            )
+    for r in records:
+        if r["solver"] == "solve_many" and (r["columns"], r["m"]) == (384, 65_536):
+            seconds = float(np.median(r["seconds"]))
+            core = float(np.median(r["core_seconds"])) / r["cores"]
+            rows.append(
+                (
+                    f"solve_many, 384 x 65,536, {r['cores']} cores",
+                    "normal",
+                    f"{MANY_SECONDS:g} s",
+                    "",
+                    f"{seconds:.1f} s (core seconds / cores: {core:.1f})",
+                    "",
+                    "yes" if min(seconds, core) <= MANY_SECONDS else "no",
+                )
+            )
+    return rows
+
+
+BAR_COLUMNS = (
+    "solver",
+    "values",
+    "at most (s = 4, 16, 64, 256)",
+    "sort ms",
+    "measured, x sort",
+    "above optimum",
+    "met",
+)
+
+
+def all_rows(records: list[Record]) -> list[tuple[str, ...]]:
+    """Return a row a record."""
+    rows: list[tuple[str, ...]] = []
+    for r in records:
+        if "values" not in r:
+            continue
+        over = excess(r, records)
+        rows.append(
+            (
+                r["values"],
+                f"2^{int(r['m']).bit_length() - 1}",
+                str(r["s"]),
+                r["solver"],
+                f"{1e3 * float(np.median(r['seconds'])):.3g}",
+                f"{times_sort(r):.3g}",
+                f"{r['vnmse']:.3g}",
+                "–" if over is None else f"{max(over, 0):.3%}",
+                f"{r['cost'] / r['lower_bound'] - 1:.3%}" if r["lower_bound"] > 0 else "–",
+            )
+        )
+    return rows
+
+
+ALL_COLUMNS = ("values", "m", "s", "solver", "ms", "x sort", "vNMSE", "above optimum", "stated bound")
+
+
+def markdown(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def terminal(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    """Return a table for the terminal."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    return table
