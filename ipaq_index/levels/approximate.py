@@ -4,7 +4,7 @@ import numpy as np
 
 from ipaq_index.levels.bounds import bound_between
 from ipaq_index.levels.coreset import coreset, denser
-from ipaq_index.levels.exact import block_for, in_pairs, too_noisy
+from ipaq_index.levels.exact import TOLERANCE, block_for, in_pairs, too_noisy
 from ipaq_index.levels.intervals import Floats, Ranks
 from ipaq_index.levels.path import Path, cheapest, path_cost
 from ipaq_index.levels.sums import sums_of, union
@@ -45,7 +45,7 @@ class Coreset:
         nodes = self.sums.nodes(self.ranks)
         path, mu = cheapest(nodes, k, mu * (before / k) ** 3, self.sums.kind)
         bound = bound_between(nodes, np.diff(self.ranks) > 1, k, mu, self.sums.kind)
-        if too_noisy(self.sums, nodes, path, bound):
+        if too_noisy(self.sums, nodes, path, bound, TOLERANCE):
             self.sums = in_pairs(self.sums)
             self.ranks = self.choose()
             nodes = self.sums.nodes(self.ranks)

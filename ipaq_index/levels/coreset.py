@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numba import njit
 
-from ipaq_index.levels.intervals import ADV, Floats, Ranks, interval_cost
+from ipaq_index.levels.intervals import ADV, AnyNodes, Floats, Ranks, interval_cost
 from ipaq_index.levels.sums import Sums, union
 
 PER_CELL = 8  # what `denser` cuts a cell into
@@ -68,7 +68,7 @@ def sums_as(sums: Sums, kind: int) -> Sums:
 
 
 @njit(nogil=True, cache=True)
-def cost_shares(x: Floats, weights: Floats, edges: Ranks, nodes: Floats, cells: int) -> tuple[Ranks, Floats]:
+def cost_shares(x: Floats, weights: Floats, edges: Ranks, nodes: AnyNodes, cells: int) -> tuple[Ranks, Floats]:
     """Return where blocks, or values of heavy blocks, start, and cube roots of what they cost."""
     blocks = len(edges) - 1
     shares = np.empty(blocks)

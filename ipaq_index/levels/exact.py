@@ -15,7 +15,7 @@ import numpy as np
 from ipaq_index.levels.bounds import bound_between, through_cells
 from ipaq_index.levels.coreset import coreset
 from ipaq_index.levels.dense import cheapest_dense, cost_table
-from ipaq_index.levels.intervals import Floats, Ranks, noise
+from ipaq_index.levels.intervals import AnyNodes, Floats, Ranks, noise
 from ipaq_index.levels.path import Path, cheapest, path_cost
 from ipaq_index.levels.sums import Sums, sums_of, union
 
@@ -24,6 +24,7 @@ CELLS = 4096
 CERTIFIED_INTERVALS = 8  # above, the certificate keeps too many cells to be worth its time
 ENOUGH = 4096  # nodes that need no further pruning
 PRECISION = 2.5e-10  # of the cost that rounding may put off
+TOLERANCE = 1e-6  # the same where a solution is approximate anyway
 ROUNDING = 1e-9  # of U; what bounds may be off by
 
 
@@ -64,12 +65,12 @@ def coarse_to_fine(sums: Sums, k: int) -> Path:
     return ranks[path]
 
 
-def too_noisy(sums: Sums, nodes: Floats, path: Path, bound: float) -> bool:
-    """Return whether rounding could hide which path is the cheapest to ten digits, and precise sums are called for.
+def too_noisy(sums: Sums, nodes: AnyNodes, path: Path, bound: float, share: float = PRECISION) -> bool:
+    """Return whether rounding could hide which path is the cheapest, to a share of its cost: precise sums are due then.
 
     Compared with the lower bound, as noise may have led the path astray, to a cost that would hide it.
     """
-    return not sums.precise and noise(nodes, path) > PRECISION * bound
+    return not sums.precise and noise(nodes, path) > share * bound
 
 
 def in_pairs(sums: Sums) -> Sums:

@@ -1,12 +1,18 @@
 """What an interval between two nodes costs.
 
-A node is a row ``(w, α, β, γ)``: a value and the sums of λ, λw and λw² up to it. Precise nodes have the low parts of
-the sums behind (`ipaq_index.levels.precise`).
+A node is a value and the sums α, β, γ of λ, λw and λw² up to it, each a pair of floats whose low part holds what the
+high one has no digits for: so the difference of two sums is right to a float's precision, however large they are. From
+there the cost is computed in plain floats, `Nodes`, or, where values lie in narrow clusters far from the origin, in
+pairs again, `PreciseNodes`, which takes six times as long.
 """
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+from numba.extending import overload
 
 from ipaq_index.levels.pairs import plus, times
 
@@ -14,23 +20,61 @@ Floats = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64]
 
 ADV, MSE = 0, 1
-PRECISE_COLUMNS = 7
 UNIT = 2.0**-53
 
 
-@njit(nogil=True, cache=True)
-def interval_cost(left: Floats, i: int, right: Floats, j: int, kind: int) -> float:
-    """Return the cost of the interval from node ``left[i]`` to node ``right[j]``.
+class Nodes(NamedTuple):
+    """Columns of nodes, ascending in ``w``; each (n,) float64."""
+
+    w: Floats
+    a: Floats
+    b: Floats
+    g: Floats
+    a_low: Floats
+    b_low: Floats
+    g_low: Floats
+
+
+class PreciseNodes(NamedTuple):
+    """The same columns. Another type, so that kernels are compiled for either; one for both was ten times slower."""
+
+    w: Floats
+    a: Floats
+    b: Floats
+    g: Floats
+    a_low: Floats
+    b_low: Floats
+    g_low: Floats
+
+
+AnyNodes = Nodes | PreciseNodes
+
+
+def take(nodes: AnyNodes, which: npt.NDArray[Any] | slice) -> AnyNodes:
+    """Return some of the nodes."""
+    return type(nodes)(*[column[which] for column in nodes])
+
+
+def interval_cost(left: AnyNodes, i: int, right: AnyNodes, j: int, kind: int) -> float:
+    """Return the cost of the interval from node i of ``left`` to node j of ``right``.
 
     ADV: ``Σ λ (w_j - w)(w - w_i)``. MSE: ``Σ λ (w - mean)²``. Both are Monge, grow with ``j`` and shrink with ``i``.
     """
-    if left.shape[1] == PRECISE_COLUMNS:
-        return precise_cost(left, i, right, j, kind)
-    da = right[j, 1] - left[i, 1]
-    db = right[j, 2] - left[i, 2]
-    dg = right[j, 3] - left[i, 3]
+    return (precise_cost if isinstance(left, PreciseNodes) else plain_cost)(left, i, right, j, kind)
+
+
+@overload(interval_cost)
+def _interval_cost(left: Any, i: int, right: Any, j: int, kind: int) -> Callable[..., float]:  # annotated as they are
+    return precise_cost if left.instance_class is PreciseNodes else plain_cost
+
+
+def plain_cost(left: Any, i: int, right: Any, j: int, kind: int) -> float:
+    """Return the cost from sums' differences in plain floats."""
+    da = (right.a[j] - left.a[i]) + (right.a_low[j] - left.a_low[i])
+    db = (right.b[j] - left.b[i]) + (right.b_low[j] - left.b_low[i])
+    dg = (right.g[j] - left.g[i]) + (right.g_low[j] - left.g_low[i])
     if kind == ADV:
-        wi, wj = left[i, 0], right[j, 0]
+        wi, wj = left.w[i], right.w[j]
         cost = (wi + wj) * db - dg - wi * wj * da
     elif da > 0.0:
         cost = dg - db * db / da
@@ -39,17 +83,16 @@ def interval_cost(left: Floats, i: int, right: Floats, j: int, kind: int) -> flo
     return cost if cost > 0.0 else 0.0
 
 
-@njit(nogil=True, cache=True)
-def precise_cost(left: Floats, i: int, right: Floats, j: int, kind: int) -> float:
-    """Return the same from nodes whose sums are pairs of floats.
+def precise_cost(left: Any, i: int, right: Any, j: int, kind: int) -> float:
+    """Return the cost in pairs of floats.
 
     The origin is moved to ``w_i`` in pairs: M = Δβ - w_i Δα and Q = Δγ - w_i (2Δβ - w_i Δα) are of the interval's own
     magnitude, so what follows loses nothing.
     """
-    wi = left[i, 0]
-    da, da_low = plus(right[j, 1], right[j, 4], -left[i, 1], -left[i, 4])
-    db, db_low = plus(right[j, 2], right[j, 5], -left[i, 2], -left[i, 5])
-    dg, dg_low = plus(right[j, 3], right[j, 6], -left[i, 3], -left[i, 6])
+    wi = left.w[i]
+    da, da_low = plus(right.a[j], right.a_low[j], -left.a[i], -left.a_low[i])
+    db, db_low = plus(right.b[j], right.b_low[j], -left.b[i], -left.b_low[i])
+    dg, dg_low = plus(right.g[j], right.g_low[j], -left.g[i], -left.g_low[i])
     p, p_low = times(da, da_low, wi)
     m, m_low = plus(db, db_low, -p, -p_low)
     t, t_low = plus(db, db_low, m, m_low)
@@ -57,7 +100,7 @@ def precise_cost(left: Floats, i: int, right: Floats, j: int, kind: int) -> floa
     q, q_low = plus(dg, dg_low, -p, -p_low)
     moment, square = m + m_low, q + q_low
     if kind == ADV:
-        cost = (right[j, 0] - wi) * moment - square
+        cost = (right.w[j] - wi) * moment - square
     elif da > 0.0:
         cost = square - moment * moment / da
     else:
@@ -65,15 +108,18 @@ def precise_cost(left: Floats, i: int, right: Floats, j: int, kind: int) -> floa
     return cost if cost > 0.0 else 0.0
 
 
-@njit(nogil=True, cache=True)
-def noise(nodes: Floats, path: Ranks) -> float:
+def noise(nodes: AnyNodes, path: Ranks) -> float:
     """Return about how far rounding may put off the cost of a path: errors of intervals add up as in a random walk."""
-    if nodes.shape[1] == PRECISE_COLUMNS:
-        return 0.0
+    return 0.0 if isinstance(nodes, PreciseNodes) else float(plain_noise(nodes, path))
+
+
+@njit(nogil=True, cache=True)
+def plain_noise(nodes: Nodes, path: Ranks) -> float:
+    """Return the same for nodes whose costs are plain floats: what terms of an interval's cost cancel down to it."""
     total = 0.0
     for p in range(len(path) - 1):
         i, j = path[p], path[p + 1]
-        wi, wj = abs(nodes[i, 0]), abs(nodes[j, 0])
-        sums = abs(nodes[i, 3]) + abs(nodes[j, 3]) + (wi + wj) * (abs(nodes[i, 2]) + abs(nodes[j, 2]))
-        total += (UNIT * (sums + wi * wj * (abs(nodes[i, 1]) + abs(nodes[j, 1])))) ** 2
+        da, db, dg = nodes.a[j] - nodes.a[i], nodes.b[j] - nodes.b[i], nodes.g[j] - nodes.g[i]
+        wi, wj = abs(nodes.w[i]), abs(nodes.w[j])
+        total += (UNIT * (abs(dg) + (wi + wj) * abs(db) + wi * wj * abs(da))) ** 2
     return float(np.sqrt(total))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.levels.intervals import Floats, interval_cost
+from ipaq_index.levels.intervals import AnyNodes, Floats, interval_cost
 
 Path = npt.NDArray[np.int64]
 Parents = npt.NDArray[np.int32]
@@ -19,14 +19,15 @@ GUESSES = 24  # of μ by interpolation; by then the slope, which cannot fail, ta
 
 
 @njit(nogil=True, cache=True)
-def potentials(left: Floats, right: Floats, mu: float, kind: int) -> tuple[Floats, Parents]:
+def potentials(left: AnyNodes, right: AnyNodes, mu: float, kind: int) -> tuple[Floats, Parents]:
     """Return F, the least cost + μ·intervals of a path from the first node to each, and each node's predecessor.
 
-    An interval from i to j costs that of ``left[i]`` to ``right[j]``; the two are the same array for plain paths.
+    An interval from i to j costs that from node i of ``left`` to node j of ``right``; the two are the same for plain
+    paths.
     By the Monge property a later predecessor, once better, stays better. So the candidates form a queue, each with the
     first node for which it is the best (Wilber, 1988; Galil and Park, 1992).
     """
-    n = len(right)
+    n = len(right.w)
     f = np.empty(n)
     parent = np.empty(n, dtype=np.int32)
     candidate = np.empty(n, dtype=np.int32)
@@ -61,20 +62,20 @@ def potentials(left: Floats, right: Floats, mu: float, kind: int) -> tuple[Float
 
 
 @njit(nogil=True, cache=True)
-def better(left: Floats, right: Floats, f: Floats, new: int, old: int, t: int, kind: int) -> bool:
+def better(left: AnyNodes, right: AnyNodes, f: Floats, new: int, old: int, t: int, kind: int) -> bool:
     """Return whether node t is reached from ``new`` at no more cost than from ``old``."""
     return bool(f[new] + interval_cost(left, new, right, t, kind) <= f[old] + interval_cost(left, old, right, t, kind))
 
 
 @njit(nogil=True, cache=True)
-def first_better(left: Floats, right: Floats, f: Floats, new: int, old: int, low: int, high: int, kind: int) -> int:
+def first_better(left: AnyNodes, right: AnyNodes, f: Floats, new: int, old: int, low: int, high: int, kind: int) -> int:
     """Return the first node, above ``low`` where it is not and at most ``high``, for which ``new`` is the better.
 
     ``high`` may be the number of nodes: there may be none. Else ``new`` is the better one there. The search goes in
     doubling steps, as the answer is mostly near: to the last takeover if there is none, from the candidate just
     beaten otherwise.
     """
-    n = len(right)
+    n = len(right.w)
     step = 1
     if high < n:
         while high - step > low and better(left, right, f, new, old, high - step, kind):
@@ -119,7 +120,7 @@ def follow(parent: Parents) -> Path:
 
 
 @njit(nogil=True, cache=True)
-def path_cost(nodes: Floats, path: Path, kind: int) -> float:
+def path_cost(nodes: AnyNodes, path: Path, kind: int) -> float:
     """Return the sum of a path's interval costs."""
     total = 0.0
     for p in range(len(path) - 1):
@@ -142,13 +143,13 @@ def splice(short: Path, long: Path, k: int) -> Path:
 
 
 @njit(nogil=True, cache=True)
-def cheapest(nodes: Floats, k: int, mu: float, kind: int) -> tuple[Path, float]:
+def cheapest(nodes: AnyNodes, k: int, mu: float, kind: int) -> tuple[Path, float]:
     """Return the cheapest path of k intervals from the first node to the last, and a μ for which it is optimal.
 
     Parameters
     ----------
-    nodes : (n, 4) float64
-        See `ipaq_index.levels.intervals`.
+    nodes : Nodes or PreciseNodes
+        n of them; see `ipaq_index.levels.intervals`.
     k : int
         Intervals, from 1 to n - 1.
     mu : float
@@ -162,7 +163,7 @@ def cheapest(nodes: Floats, k: int, mu: float, kind: int) -> tuple[Path, float]:
     found so far: the path is then of a length between the two, or there is none better and the two are spliced. So the
     search ends, with ties too.
     """
-    n = len(nodes)
+    n = len(nodes.w)
     short = np.array([0, n - 1], dtype=np.int64)
     if k <= 1:
         return short, 0.0

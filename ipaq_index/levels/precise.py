@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from ipaq_index.levels.intervals import ADV, PRECISE_COLUMNS, Floats, Ranks
+from ipaq_index.levels.intervals import ADV, Floats, Ranks
 from ipaq_index.levels.pairs import plus, product, times
 
 
@@ -40,10 +40,10 @@ def precise_prefix(x: Floats, weights: Floats, block: int, centre: int) -> Float
 def precise_nodes(
     x: Floats, weights: Floats, block: int, centre: int, prefix: Floats, ranks: Ranks, kind: int
 ) -> Floats:
-    """Return the nodes at sorted ranks, (len(ranks), 7): as `nodes_at`, with the low parts behind."""
+    """Return the columns of nodes at sorted ranks, (7, len(ranks)), as `nodes_at` does."""
     n = len(x)
     middle = centre * block
-    out = np.empty((len(ranks), PRECISE_COLUMNS))
+    out = np.empty((7, len(ranks)))
     sums = np.zeros(6)
     first_right = np.searchsorted(ranks, middle)
     at = -1
@@ -55,8 +55,8 @@ def precise_nodes(
         while at < rank:
             add_value(sums, x[at], weights[at] if len(weights) else 1.0)
             at += 1
-        out[r, 0] = x[min(rank, n - 1)]
-        out[r, 1:] = sums
+        out[0, r] = x[min(rank, n - 1)]
+        out[1:, r] = sums
     at = n + block
     for r in range(first_right - 1, -1, -1):
         rank = ranks[r]
@@ -68,6 +68,6 @@ def precise_nodes(
         while at > low:
             at -= 1
             add_value(sums, x[at], -(weights[at] if len(weights) else 1.0))
-        out[r, 0] = x[rank]
-        out[r, 1:] = sums
+        out[0, r] = x[rank]
+        out[1:, r] = sums
     return out

@@ -1,11 +1,11 @@
 """Sums of λ, λw and λw² over runs of sorted values: what every interval cost is computed from.
 
 The sums run outwards from the middle value, which is also their origin. So a common offset does not cancel, and the
-sums near the middle never contain the tails: an outlier of 1e30 spoils no interval but its own. Sums are kept at every
-``BLOCK``-th value only; a solver asks for *nodes*, the sums at the ranks that it is interested in.
+sums near the middle never contain the tails: an outlier of 1e30 spoils no interval but its own. Sums are kept, as pairs
+of floats, at every ``block``-th value only; a solver asks for *nodes*, the sums at the ranks that it is interested in.
 
-Where values lie in narrow clusters far apart, the differences of sums cancel all the same. The solvers notice, by
-`noise`, and start again with *precise* sums: pairs of floats (Dekker, 1971), which hold 32 digits.
+Where values lie in narrow clusters far apart, the terms of an interval's cost cancel all the same. The solvers notice,
+by `noise`, and start again with *precise* sums and costs: pairs of floats throughout (Dekker, 1971), 32 digits.
 
 The differences of two nodes' α, β, γ are the sums over the values between them; an end of an interval may be counted
 or not, as it adds nothing to the interval's cost.
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.levels.intervals import ADV, Floats, Ranks
+from ipaq_index.levels.intervals import ADV, Floats, Nodes, PreciseNodes, Ranks
+from ipaq_index.levels.pairs import plus
 from ipaq_index.levels.precise import precise_nodes, precise_prefix
 
 REASSOCIATE = {"reassoc", "contract"}  # lets a sum be vectorised; leaves nan and inf as they are
@@ -37,12 +38,12 @@ class Sums:
         Values a block; the last one may hold fewer.
     centre : int
         The block boundary, as a block number, that sums run outwards from.
-    prefix : (blocks + 1, 3) float64
-        Sums from the centre to each boundary, negative on its left.
+    prefix : (blocks + 1, 6) float64
+        Sums from the centre to each boundary, negative on its left: high parts, then low parts.
     kind : int
         `ADV` or `MSE`.
     precise : bool
-        Whether sums are pairs of floats; ``prefix`` then has 6 columns, and the origin of sums is 0.
+        Whether costs are pairs of floats too; the origin of sums is then 0.
     """
 
     x: Floats
@@ -58,11 +59,12 @@ class Sums:
         """The largest rank that a node may have: that of the last value, and one more for MSE, whose nodes are cuts."""
         return len(self.x) - 1 if self.kind == ADV else len(self.x)
 
-    def nodes(self, ranks: Ranks) -> Floats:
-        """Return the nodes at sorted ranks, (len(ranks), 4)."""
+    def nodes(self, ranks: Ranks) -> Nodes | PreciseNodes:
+        """Return the nodes at sorted ranks."""
         if self.precise:
-            return precise_nodes(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind)
-        return nodes_at(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind)
+            columns = precise_nodes(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind)
+            return PreciseNodes(*columns)
+        return Nodes(*nodes_at(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind))
 
 
 def sums_of(x: Floats, weights: Floats, block: int, kind: int, precise: bool = False) -> Sums:
@@ -101,9 +103,9 @@ def block_sums(x: Floats, weights: Floats, block: int, origin: float) -> Floats:
 
 @njit(nogil=True, cache=True)
 def outward(parts: Floats, centre: int) -> Floats:
-    """Return running sums outwards from a boundary, with the rounding errors carried along (Neumaier, 1974)."""
+    """Return running sums outwards from a boundary, (blocks + 1, 6): high parts, then low parts (Neumaier, 1974)."""
     blocks = len(parts)
-    out = np.zeros((blocks + 1, 3))
+    out = np.zeros((blocks + 1, 6))
     for c in range(3):
         for side in range(2):
             total, lost = 0.0, 0.0
@@ -113,17 +115,22 @@ def outward(parts: Floats, centre: int) -> Floats:
                 new = total + value
                 lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
                 total = new
-                out[centre + step + 1 if side == 0 else centre - step - 1, c] = total + lost
+                at = centre + step + 1 if side == 0 else centre - step - 1
+                out[at, c] = total + lost
+                out[at, c + 3] = (total - out[at, c]) + lost
     return out
 
 
 @njit(nogil=True, cache=True)
 def nodes_at(x: Floats, weights: Floats, block: int, centre: int, prefix: Floats, ranks: Ranks, kind: int) -> Floats:
-    """Return the nodes at sorted ranks; neighbouring ranks share the walk from their block's boundary."""
+    """Return the columns of nodes at sorted ranks, (7, len(ranks)); neighbours share the walk from their block's end.
+
+    The walk's sums are added to the boundary's in the end, so that they lose no digits to it.
+    """
     n = len(x)
     middle = centre * block
     origin = x[middle]
-    out = np.empty((len(ranks), 4))
+    out = np.empty((7, len(ranks)))
     weighted = len(weights) > 0
     first_right = np.searchsorted(ranks, middle)
     at, a, b, g = -1, 0.0, 0.0, 0.0
@@ -131,8 +138,7 @@ def nodes_at(x: Floats, weights: Floats, block: int, centre: int, prefix: Floats
         rank = ranks[r]
         start = rank // block * block
         if at < start:
-            at = start
-            a, b, g = prefix[rank // block, 0], prefix[rank // block, 1], prefix[rank // block, 2]
+            at, a, b, g = start, 0.0, 0.0, 0.0
         while at < rank:
             weight = weights[at] if weighted else 1.0
             d = x[at] - origin
@@ -140,16 +146,16 @@ def nodes_at(x: Floats, weights: Floats, block: int, centre: int, prefix: Floats
             b += weight * d
             g += weight * d * d
             at += 1
-        out[r, 0], out[r, 1], out[r, 2], out[r, 3] = x[min(rank, n - 1)] - origin, a, b, g
+        out[0, r] = x[min(rank, n - 1)] - origin
+        put(out, r, prefix, rank // block, a, b, g)
     # Left of the middle: sums over rank < k < middle for ADV, whose own value adds nothing, over rank <= k for MSE.
-    at = n
+    at = n + block
     for r in range(first_right - 1, -1, -1):
         rank = ranks[r]
         low = rank + 1 if kind == ADV else rank
         stop = (low + block - 1) // block * block
         if at > stop:
-            at = stop
-            a, b, g = prefix[stop // block, 0], prefix[stop // block, 1], prefix[stop // block, 2]
+            at, a, b, g = stop, 0.0, 0.0, 0.0
         while at > low:
             at -= 1
             weight = weights[at] if weighted else 1.0
@@ -157,8 +163,17 @@ def nodes_at(x: Floats, weights: Floats, block: int, centre: int, prefix: Floats
             a -= weight
             b -= weight * d
             g -= weight * d * d
-        out[r, 0], out[r, 1], out[r, 2], out[r, 3] = x[rank] - origin, a, b, g
+        out[0, r] = x[rank] - origin
+        put(out, r, prefix, stop // block, a, b, g)
     return out
+
+
+@njit(nogil=True, cache=True)
+def put(out: Floats, r: int, prefix: Floats, boundary: int, a: float, b: float, g: float) -> None:
+    """Write the sums of one node: a boundary's, and what was walked from there."""
+    out[1, r], out[4, r] = plus(prefix[boundary, 0], prefix[boundary, 3], a, 0.0)
+    out[2, r], out[5, r] = plus(prefix[boundary, 1], prefix[boundary, 4], b, 0.0)
+    out[3, r], out[6, r] = plus(prefix[boundary, 2], prefix[boundary, 5], g, 0.0)
 
 
 def union(*parts: npt.ArrayLike) -> Ranks:

@@ -14,10 +14,10 @@ from ipaq_index.levels.approximate import TRUSTED
 from ipaq_index.levels.bounds import bound_between
 from ipaq_index.levels.buckets import Buckets, Cells, fill
 from ipaq_index.levels.coreset import cell_size
-from ipaq_index.levels.exact import PRECISION
-from ipaq_index.levels.intervals import ADV, Floats, noise
+from ipaq_index.levels.exact import TOLERANCE
+from ipaq_index.levels.intervals import ADV, Floats, Nodes, noise
 from ipaq_index.levels.mdv import exact_mdv
-from ipaq_index.levels.path import cheapest, path_cost
+from ipaq_index.levels.path import cheapest
 from ipaq_index.levels.sums import outward
 
 FINEST = 16  # precision at which sorting is the better choice
@@ -50,22 +50,26 @@ def solve_in_cells(w: Floats, weights: Floats, s: int, kind: int, uniform: int) 
         # A value alone in its cell is one node, whose sums leave it out, as it may be a large outlier.
         once = cells.low == cells.high
         left = np.arange(len(once)) < cells.middle
-        lower[once & left], upper[once & ~left] = upper[once & left], lower[once & ~left]
+        lower[:, once & left], upper[:, once & ~left] = upper[:, once & left], lower[:, once & ~left]
         kept = np.column_stack([np.ones_like(once), ~once]).ravel()
-        nodes = np.stack([lower, upper], axis=1).reshape(len(kept), -1)[kept]
+        nodes = Nodes(*np.stack([lower, upper], axis=2).reshape(7, -1)[:, kept])
+        values = np.stack([cells.low, cells.high], axis=1).ravel()[kept]
         between = np.diff(np.repeat(np.arange(len(once)), 1 + ~once)) == 0
     else:
-        nodes, between = np.vstack([lower, upper[-1:]]), cells.low < cells.high
+        nodes, between = Nodes(*np.hstack([lower, upper[:, -1:]])), cells.low < cells.high
     path, mu = cheapest(nodes, k, 0.0, kind)
-    cost = path_cost(nodes, path, kind)
     bound = bound_between(nodes, between, k, mu, kind)
-    if noise(nodes, path) > PRECISION * bound or cost > TRUSTED * bound:
+    if noise(nodes, path) > TOLERANCE * bound:
         return None
     if kind == ADV:
-        return np.unique(nodes[path, 4]), cost, bound
-    sums = np.diff(nodes[path, 1:], axis=0)
-    levels = np.unique(cells.centre + sums[sums[:, 0] > 0, 1] / sums[sums[:, 0] > 0, 0])
-    return levels, mse_cost(w, weights, cells, levels), bound
+        levels = np.unique(values[path])
+        cost = adv_cost(cells, levels)
+    else:
+        cuts = np.unique(path)[:-1]
+        total, first, _ = np.add.reduceat(cells.sums, cuts).T
+        levels = np.unique(cells.centre + first[total > 0] / total[total > 0])
+        cost = mse_cost(w, weights, cells, levels)
+    return (levels, cost, bound) if cost <= TRUSTED * bound else None
 
 
 def fine_enough(cells: Buckets, s: int) -> bool:
@@ -73,29 +77,28 @@ def fine_enough(cells: Buckets, s: int) -> bool:
 
     Measured in cube roots of costs, as coresets are: with six cells an interval the excess is some 0.1 to 0.3 %.
     """
-    lower, upper = end_nodes(cells)
-    shares = np.cbrt(np.maximum(0.0, within(lower, upper)))
+    shares = np.cbrt(spans(cells, cells.low, cells.high))
     gaps = np.cbrt(np.mean(cells.sums[:, 0]) * (cells.low[1:] - cells.high[:-1]) ** 2 / 6)
     total = cell_size(np.concatenate([shares, gaps]), 6 * s)
     return bool(shares.max() <= 1.5 * total)
 
 
-def within(lower: Floats, upper: Floats) -> Floats:
-    """Return the ADV cost of an interval over each cell."""
-    d = upper - lower
-    wi, wj = lower[:, 0], upper[:, 0]
-    return np.asarray((wi + wj) * d[:, 2] - d[:, 3] - wi * wj * d[:, 1])
-
-
 def end_nodes(cells: Buckets) -> tuple[Floats, Floats]:
-    """Return the nodes of the cells' least values, before the cell, and of their largest ones, after it."""
-    prefix = outward(cells.sums, min(cells.middle, len(cells.low)))
-    return node_rows(cells.low, cells.centre, prefix[:-1]), node_rows(cells.high, cells.centre, prefix[1:])
+    """Return the columns of nodes, (7, c), of the cells' least values, before the cell, and largest ones, after it."""
+    sums = outward(cells.sums, min(cells.middle, len(cells.low))).T
+    return np.vstack([cells.low - cells.centre, sums[:, :-1]]), np.vstack([cells.high - cells.centre, sums[:, 1:]])
 
 
-def node_rows(w: Floats, centre: float, sums: Floats) -> Floats:
-    """Return nodes with the value itself as a fifth column, which no rounding has touched."""
-    return np.column_stack([w - centre, sums, w])
+def spans(cells: Buckets, below: Floats, above: Floats) -> Floats:
+    """Return Σ λ (above - w)(w - below) over each cell, from its own sums."""
+    a, b = below - cells.centre, above - cells.centre
+    return np.maximum(0.0, (a + b) * cells.sums[:, 1] - cells.sums[:, 2] - a * b * cells.sums[:, 0])
+
+
+def adv_cost(cells: Buckets, levels: Floats) -> float:
+    """Return the true cost of levels that are ends of cells: a sum over cells, which hold no more than their digits."""
+    above = np.minimum(np.maximum(1, np.searchsorted(levels, cells.high)), len(levels) - 1)
+    return float(spans(cells, levels[above - 1], levels[above]).sum())
 
 
 def mse_cost(w: Floats, weights: Floats, cells: Buckets, levels: Floats) -> float:
