@@ -78,6 +78,7 @@ class Documents:
 
     def __init__(self, path: str) -> None:
         self._lock = threading.RLock()
+        self.closed = False
         self._connection = sqlite3.connect(path, timeout=WAIT, check_same_thread=False, isolation_level=None)
         try:
             # WAL lets other processes read during a write; FULL makes a committed write survive a power cut.
@@ -93,9 +94,14 @@ class Documents:
             raise ValueError(f"{path}: expected document format {FORMAT}, got {found}: written by another ipaq_index")
 
     def close(self) -> None:
-        """Close the file; further calls fail."""
+        """Close the file; further calls raise ValueError."""
         with self._lock:
             self._connection.close()
+            self.closed = True
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("store: expected one that is open, got one that was closed")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -104,6 +110,7 @@ class Documents:
         A transaction within one of the same thread is part of it.
         """
         with self._lock:
+            self._check_open()
             if self._connection.in_transaction:
                 yield
                 return
@@ -118,6 +125,7 @@ class Documents:
 
     def _rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with self._lock:
+            self._check_open()
             return self._connection.execute(sql, parameters).fetchall()
 
     def version(self) -> int:

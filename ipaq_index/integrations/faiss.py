@@ -172,6 +172,9 @@ class IndexIPAQ:
         self.index = Index(d, bits, metric=METRICS[metric], **options)
         self.verbose = False
 
+    def __repr__(self) -> str:
+        return f"IndexIPAQ({self.index!r})"
+
     @classmethod
     def wrap(cls, index: Index) -> "IndexIPAQ":
         """Return FAISS's view of an index; it is the same index, not a copy."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "has text", "is empty"]
+Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "has text", "has item", "is empty"]
 INT64 = 2**63
 PLAIN_KEY = re.compile(r'[^"\\\x00-\x1f]+')  # a metadata key that can stand in a JSON path between quotation marks
 
@@ -27,7 +27,8 @@ class Field:
 class Compare:
     """A field against a value. A missing field is like null: equal to None alone, and never above or below anything.
 
-    "has text" looks for the value as a substring; "is empty" (no value) is true of null, "" and [].
+    "has text" looks for the value as a substring, "has item" among the items of a list and the keys of an object; "is
+    empty" (no value) is true of null, "" and [].
     """
 
     field: Field
@@ -142,13 +143,24 @@ def _comparison(compare: Compare) -> Where:
         # null, "" and [] leave no text; an object never counts as empty.
         sql = f"{content} IS NULL" if operator == "==" else f"ifnull({content} IN ('', '[]'), 1)"
         return Where(f"({sql})", path)
-    if value is None:
+    if value is None or (operator == "has text" and not isinstance(value, str)):
         return Where("0")
     if not _is_scalar(value):
         return UNDECIDED
     # Types are compared first: an array's or object's text is not to be taken for a string, nor a string for a number.
     kinds = ("text",) if isinstance(value, str) else ("integer", "real", "true", "false")
     named = ", ".join(f"'{name}'" for name in kinds)
+    if operator == "has item":
+        if not path:
+            return Where("0")
+        # json_each makes items of scalars too, so that the field's own type is looked at first.
+        items = (
+            f"{kind} = 'array' AND EXISTS (SELECT 1 FROM json_each(metadata, ?) WHERE type IN ({named}) AND atom = ?)"
+        )
+        keys = f"{kind} = 'object' AND EXISTS (SELECT 1 FROM json_each(metadata, ?) WHERE key = ?)"
+        if not isinstance(value, str):
+            return Where(f"ifnull({items}, 0)", (*path, *path, value))
+        return Where(f"ifnull(({items}) OR ({keys}), 0)", (*path, *path, value) * 2)
     test = f"instr({content}, ?) > 0" if operator == "has text" else f"{content} {operator} ?"
     return Where(f"(ifnull({kind} IN ({named}), 0) AND {test})", (*path, *path, value))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -71,8 +71,17 @@ class IPAQDocumentStore:
         self.store.save()
 
     def close(self) -> None:
-        """Close the store's files."""
+        """Close the store's files; so does the end of a ``with`` block."""
         self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.store!r})"
 
     def count_documents(self) -> int:
         """Return the number of documents."""

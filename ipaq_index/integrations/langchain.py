@@ -30,8 +30,8 @@ OPERATORS: dict[str, Operator] = {
     "$lte": "<=",
     "$in": "in",
     "$nin": "not in",
-    "$contains": "has text",
 }
+OTHERS = ("$contains", "$exists", "$between")  # those made of several comparisons
 
 
 class IPAQVectorStore(VectorStore):
@@ -49,8 +49,11 @@ class IPAQVectorStore(VectorStore):
     Notes
     -----
     ``filter`` of all searches is either a dict, ``{"topic": "law", "year": {"$gte": 2020}}``, with ``$eq $ne $gt $gte
-    $lt $lte $in $nin $contains`` (substring) on values and ``$and $or $not`` around dicts, or a function of a
+    $lt $lte $in $nin $between`` (both ends included) ``$contains`` (a substring of a string, an item of a list) and
+    ``$exists`` (true or false; null is not there) on values and ``$and $or $not`` around dicts, or a function of a
     `Document`. Dicts are decided by SQLite, functions are called for every document.
+
+    A store closes its files at the end of a ``with`` block, or by `close`.
     """
 
     def __init__(self, embedding: Embeddings, path: str | Path | None = None, **options: Any) -> None:
@@ -69,6 +72,15 @@ class IPAQVectorStore(VectorStore):
     def close(self) -> None:
         """Close the store's files."""
         self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.store!r})"
 
     def add_texts(
         self,
@@ -241,11 +253,24 @@ def _node(given: dict[str, Any]) -> Node:
         else:
             field = Field((key,))
             conditions = value if isinstance(value, dict) else {"$eq": value}
-            for name, operand in conditions.items():
-                if name not in OPERATORS:
-                    raise ValueError(f"filter: expected one of {' '.join(OPERATORS)} for {key!r}, got {name!r}")
-                parts.append(Compare(field, OPERATORS[name], operand))
+            parts += [_condition(field, name, operand) for name, operand in conditions.items()]
     return All(tuple(parts))
+
+
+def _condition(field: Field, name: str, operand: Any) -> Node:
+    if name in OPERATORS:
+        return Compare(field, OPERATORS[name], operand)
+    if name == "$contains":
+        return Some((Compare(field, "has text", operand), Compare(field, "has item", operand)))
+    if name == "$exists":
+        if not isinstance(operand, bool):
+            raise ValueError(f"filter: expected true or false under $exists, got {operand!r}")
+        return Not(Compare(field, "==", None)) if operand else Compare(field, "==", None)
+    if name == "$between":
+        if not isinstance(operand, list | tuple) or len(operand) != 2:
+            raise ValueError(f"filter: expected [least, greatest] under $between, got {operand!r}")
+        return All((Compare(field, ">=", operand[0]), Compare(field, "<=", operand[1])))
+    raise ValueError(f"filter: expected one of {' '.join((*OPERATORS, *OTHERS))} for {field.path[0]!r}, got {name!r}")
 
 
 def _document(record: Record) -> Document:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -47,6 +47,7 @@ OPERATORS: dict[FilterOperator, Operator] = {
     FilterOperator.TEXT_MATCH: "has text",
     FilterOperator.IS_EMPTY: "is empty",
 }
+WITHIN = (FilterOperator.CONTAINS, FilterOperator.ANY, FilterOperator.ALL)
 NOTHING = Some(())
 FETCH = 4  # candidates a wanted node among which maximal marginal relevance chooses, as LlamaIndex's own stores do
 
@@ -64,7 +65,8 @@ class IPAQVectorStore(BasePydanticVectorStore):
     Notes
     -----
     Query modes DEFAULT and MMR; `MetadataFilters` with all operators and conditions, nested too. Similarities are
-    cosines or inner products; for "l2" minus the squared distance. A number is never above or below a string.
+    cosines or inner products; for "l2" minus the squared distance. A number is never above or below a string, and
+    contains nothing.
     """
 
     stores_text: bool = True
@@ -90,8 +92,14 @@ class IPAQVectorStore(BasePydanticVectorStore):
         return self._store
 
     def close(self) -> None:
-        """Close the store's files."""
+        """Close the store's files; so does the end of a ``with`` block."""
         self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Add nodes with embeddings; a node whose id is there already replaces the old one. Return their ids."""
@@ -226,6 +234,8 @@ def _node(filters: MetadataFilters) -> Node:
 
 def _comparison(filter: MetadataFilter) -> Node:
     operator = OPERATORS.get(filter.operator)
+    if filter.operator in WITHIN and filter.value is not None:
+        return _within(filter)
     if operator is None:
         return Beyond()
     if filter.value is None and operator != "is empty":
@@ -234,6 +244,16 @@ def _comparison(filter: MetadataFilter) -> Node:
     if operator in ("in", "not in") and isinstance(filter.value, str):
         return Beyond()  # a substring of the value, in Python's sense of "in"
     return Compare(Where((filter.key,)), operator, filter.value)
+
+
+def _within(filter: MetadataFilter) -> Node:
+    """Translate what asks for values within a string, a list or an object."""
+    values = [filter.value] if filter.operator == FilterOperator.CONTAINS else filter.value
+    if not isinstance(values, list) or not values:
+        return Beyond()
+    field = Where((filter.key,))
+    parts = tuple(Some((Compare(field, "has text", v), Compare(field, "has item", v))) for v in values)
+    return Some(parts) if filter.operator == FilterOperator.ANY else All(parts)
 
 
 def _accepts(filters: MetadataFilters, record: Record) -> bool:

@@ -9,7 +9,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, get_args
@@ -91,6 +91,10 @@ class VectorDocuments:
 
     def __init__(self, path: str | Path | None = None, **options: Any) -> None:
         self.path = None if path is None else Path(path)
+        known = [field.name for field in fields(Options)]
+        for name in options:
+            if name not in known:
+                raise TypeError(f"{name}: expected one of {', '.join(known)}, got an option of another name")
         asked = Options(**options)
         if path is None and not asked.keep_vectors:
             raise ValueError(
@@ -132,6 +136,13 @@ class VectorDocuments:
 
     def __len__(self) -> int:
         return self.documents.count()
+
+    def __repr__(self) -> str:
+        place = "in memory" if self.path is None else str(self.path)
+        if self.documents.closed:
+            return f"<{place}: closed>"
+        codes = "no index yet" if self._index is None else f"{self._index.bytes_per_vector} bytes a vector in the index"
+        return f"<{place}: {len(self)} documents, {self.options.metric}, {codes}>"
 
     @property
     def dim(self) -> int | None:

@@ -30,7 +30,10 @@ class TestConformance(VectorStoreIntegrationTests):
 @pytest.fixture
 def shelf():
     texts = [f"text {i}" for i in range(40)]
-    metadatas = [{"number": i, "even": i % 2 == 0, "topic": "law" if i < 10 else "art"} for i in range(40)]
+    metadatas = [
+        {"number": i, "even": i % 2 == 0, "topic": "law" if i < 10 else "art", "tags": [i, "odd"] * (i % 2)}
+        for i in range(40)
+    ]
     return IPAQVectorStore.from_texts(texts, EMBEDDING, metadatas, ids=[str(i) for i in range(40)], exact_below=20)
 
 
@@ -46,6 +49,14 @@ def shelf():
         ({"$not": {"topic": "art"}}, range(10)),
         ({"$and": [{"topic": {"$ne": "art"}}, {"even": False}]}, range(1, 10, 2)),
         ({"topic": {"$contains": "aw"}}, range(10)),
+        ({"tags": {"$contains": "odd"}}, range(1, 40, 2)),
+        ({"tags": {"$contains": 3}}, [3]),
+        ({"tags": {"$contains": "3"}}, []),
+        ({"number": {"$contains": 3}}, []),
+        ({"$not": {"tags": {"$contains": "odd"}}}, range(0, 40, 2)),
+        ({"number": {"$between": [4, 6]}}, [4, 5, 6]),
+        ({"topic": {"$exists": True}, "missing": {"$exists": False}}, range(40)),
+        ({"$or": [{"missing": {"$exists": True}}, {"topic": {"$exists": False}}]}, []),
         ({"missing": None}, range(40)),
         ({"missing": 1}, []),
         ({"number": "3"}, []),
@@ -57,7 +68,17 @@ def test_filters_choose_the_documents(shelf, filter, expected):
     assert sorted(int(document.id) for document in found) == list(expected)
 
 
-@pytest.mark.parametrize("filter", [{"a": {"$near": 1}}, {"$xor": []}, {"a": [1, 2]}, {"a": {"$in": "text"}}])
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"a": {"$near": 1}},
+        {"$xor": []},
+        {"a": [1, 2]},
+        {"a": {"$in": "text"}},
+        {"a": {"$between": 3}},
+        {"a": {"$exists": 1}},
+    ],
+)
 def test_filters_that_say_nothing_are_refused(shelf, filter):
     with pytest.raises(ValueError, match="filter: expected"):
         shelf.similarity_search("text", filter=filter)

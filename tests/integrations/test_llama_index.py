@@ -23,7 +23,13 @@ def nodes(count=50, dim=8):
         TextNode(
             id_=f"n{i}",
             text=f"text {i}",
-            metadata={"i": i, "kind": "ab"[i % 2], "tags": ["x", "y"][: i % 3], "word": f"Word{i}"}
+            metadata={
+                "i": i,
+                "kind": "ab"[i % 2],
+                "tags": ["x", "y"][: i % 3],
+                "word": f"Word{i}",
+                "box": {f"k{i % 4}": 1},
+            }
             | ({"rare": i} if i % 10 == 0 else {}),
             embedding=rng.standard_normal(dim).tolist(),
             relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=f"doc{i // 5}")},
@@ -66,6 +72,14 @@ FILTERS = [
     one("tags", F.CONTAINS, "y"),
     one("tags", F.ANY, ["y", "z"]),
     one("tags", F.ALL, ["x", "y"]),
+    one("tags", F.CONTAINS, '"y"'),
+    one("word", F.CONTAINS, "d4"),
+    one("box", F.CONTAINS, "k3"),
+    one("box", F.CONTAINS, "1"),
+    one("word", F.ANY, ["d4", "d3"]),
+    one("word", F.ALL, ["3", "1"]),
+    one("tags", F.ALL, []),
+    MetadataFilters(filters=one("tags", F.CONTAINS, "x").filters, condition=FilterCondition.NOT),
     one("word", F.TEXT_MATCH, "d4"),
     one("word", F.TEXT_MATCH_INSENSITIVE, "WORD4"),
     one("tags", F.IS_EMPTY),

@@ -278,3 +278,15 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "documents.sqlite").write_bytes(b"not a database" * 100)
     with pytest.raises(ValueError, match="expected an SQLite file of documents"):
         VectorDocuments(tmp_path)
+
+
+def test_an_option_of_another_name_and_a_closed_store_are_told(tmp_path):
+    with pytest.raises(TypeError, match="bit: expected one of metric, bits, keep_vectors, exact_below, seed"):
+        VectorDocuments(tmp_path, bit=3)
+    with VectorDocuments(tmp_path, exact_below=20) as store:
+        fill(store, 1, 2)
+        assert repr(store) == f"<{tmp_path}: 2 documents, cosine, no index yet>"
+    for use in (lambda: fill(store, 3), lambda: found(store, 1), store.save, lambda: len(store)):
+        with pytest.raises(ValueError, match="store: expected one that is open"):
+            use()
+    assert repr(store) == f"<{tmp_path}: closed>"
