@@ -191,7 +191,7 @@ def _mutate(node: Any, rng: np.random.Generator) -> None:
     elif choice < 0.75 and isinstance(node[key], int | float):
         node[key] += int(rng.integers(-3, 4))
     else:
-        node[key] = ODD[rng.integers(len(ODD))]
+        node[key] = copy.deepcopy(ODD[rng.integers(len(ODD))])  # it may be changed in its turn
 
 
 KINDS = [_bytes_changed, _preamble_changed, _header_changed, _state_changed, _array_changed]
@@ -207,7 +207,9 @@ def outcome(data: bytes) -> str:
         return "refused"
     if index.dim > 6 or not index.is_trained:
         return "works"
-    x = np.linspace(-1, 1, 2 * index.dim, dtype=np.float32).reshape(2, -1)
+    many = np.linspace(-1, 1, 8 * index.dim, dtype=np.float32).reshape(8, -1)
+    x = many[::5]  # few are searched for by look-ups, many by products
+    index.search(many, 3, nprobe=index.nlist, threads=1)
     _, ids = index.search(x, 5, threads=1)
     index.search(x, 3, filter=ids[0][ids[0] >= 0], threads=1)
     index.range_search(x, 0.5, threads=1)
@@ -279,8 +281,8 @@ def main() -> None:
         numbers = [line for line in lines if line.isdigit()]
         print(f"FAILED at case {numbers[-1] if numbers else '?'} with code {done.returncode}\n{done.stderr[-4000:]}")
         raise SystemExit(1)
-    spent = time.perf_counter() - start
-    print(f"{options.cases:,} cases: no crash, hang, over-allocation or read out of bounds ({spent:.0f} s)")
+    spent, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    print(f"{options.cases:,} cases: no crash, hang, over-allocation or read out of bounds ({spent:.0f} s, at most {peak} MB)")
 
 
 if __name__ == "__main__":
