@@ -4,9 +4,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.interruptible import slices
 from ipaq_index.scan import BLOCK
 
 EMPTY = -1
+PROBE = 64  # steps of vector code that one place, somewhere in memory, takes the time of
 LOAD = 0.6  # share of places taken beyond which a new table is made
 
 Ids = npt.NDArray[np.int64]
@@ -39,9 +41,9 @@ class IdTable:
         while size * LOAD < 2 * len(rows):
             size *= 2
         places = np.full(size, EMPTY, dtype=np.int32)
-        put(places, ids, rows)
         self.places: Places = places
-        self._taken = len(rows)
+        self._taken = 0
+        self.add(ids, rows)
 
     def has_room(self, count: int) -> bool:
         """Return whether so many rows can be added."""
@@ -50,7 +52,8 @@ class IdTable:
     def add(self, ids: Ids, rows: Ids) -> None:
         """Propose more rows from now on."""
         self._taken += len(rows)
-        put(self.places, ids, rows)
+        for first, last in slices(len(rows), PROBE):
+            put(self.places, ids, rows[first:last])
 
     def find(self, ids: Ids, words: Words, wanted: Ids) -> Ids:
         """Return the row of each wanted id, -1 for one that no row in use has; ``words`` tell which are."""

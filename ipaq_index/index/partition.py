@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.interruptible import apart, slices
 from ipaq_index.quantizer.product import product
 
 AUTO_LEAST = 20_000  # vectors below which nlist="auto" makes a flat index: one list is scanned faster than lists chosen
@@ -121,18 +122,22 @@ class Partition:
         FAISS proposes the `NEAREST` nearest by fast products, whose rounding depends on what is asked together, and
         sums in a fixed order decide among them: a vector's list does not depend on the vectors beside it.
         """
-        import faiss
-
         x = np.ascontiguousarray(x)
-        proposed = min(NEAREST, self.nlist)
-        with _faiss_threads(threads):
-            if self._near is not None:
-                lists = self._near.search(x, proposed)[1]
-            else:
-                lists = faiss.knn(x, self.centroids, proposed)[1]
+        lists = apart(self._proposed, x, threads)
         lists.sort(axis=1)  # of equally near ones the first
         nearness = np.where(lists < 0, -np.inf, dots(x, self.centroids, lists) + self._halves[lists])
         return np.take_along_axis(lists, nearness.argmax(1)[:, None], 1)[:, 0]
+
+    def _proposed(self, x: Vectors, threads: int) -> Lists:
+        import faiss
+
+        proposed = min(NEAREST, self.nlist)
+        with _faiss_threads(threads):
+            if self._near is not None:
+                lists: Lists = self._near.search(x, proposed)[1]
+            else:
+                lists = faiss.knn(x, self.centroids, proposed)[1]
+        return lists
 
     def probe(self, q: Vectors, nprobe: int, among: npt.NDArray[np.bool_] | None = None) -> Probes:
         """Return the ``nprobe`` best lists for each query.
@@ -157,7 +162,8 @@ class Partition:
         if among is not None:
             keys[:, ~among] = -np.inf
         lists = np.empty((len(q), nprobe), dtype=np.int64)
-        best_lists(keys, lists)
+        for first, last in slices(len(q), self.nlist):
+            best_lists(keys[first:last], lists[first:last])
         return Probes(lists, np.take_along_axis(scores, lists, 1))
 
     def ranks(self, q: Vectors) -> Lists:

@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.interruptible import slices
+
+WALK = 4  # steps of vector code that one dimension of a score takes the time of
 Refine = Literal["fp16", "sq8"]
 REFINES = get_args(Refine)
 
@@ -75,7 +78,9 @@ class FineCodec:
         """
         raw, table = (stored.view(np.uint16), halves()) if self.kind == "fp16" else (stored, BYTES)
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-        score_candidates(q, raw, table, self.low, self.step, rows, l2, scores)
+        for first, last in slices(len(q), WALK * self.dim * rows.shape[1]):
+            part = slice(first, last)
+            score_candidates(q[part], raw, table, self.low, self.step, rows[part], l2, scores[part])
         return scores
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from ipaq_index.index.refine import FineCodec
 from ipaq_index.index.runs import Ids
+from ipaq_index.interruptible import slices
 from ipaq_index.quantizer import Codes
 from ipaq_index.scan import BLOCK, CodeBook, PackedCodes
 
@@ -126,5 +127,6 @@ def _rows_a_place(name: str) -> int:
 
 def _grown(array: np.ndarray, length: int) -> np.ndarray:
     grown = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
-    grown[: len(array)] = array
+    for first, last in slices(len(array), array[:1].nbytes):
+        grown[first:last] = array[first:last]
     return grown

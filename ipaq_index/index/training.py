@@ -7,6 +7,7 @@ from ipaq_index.index.config import IndexConfig, thread_count
 from ipaq_index.index.content import Content, normalised
 from ipaq_index.index.partition import POINTS, Partition, auto_nlist
 from ipaq_index.index.refine import FineCodec
+from ipaq_index.interruptible import apart
 from ipaq_index.quantizer import Quantizer, QuantizerSpec
 
 TRAIN_ROWS = (
@@ -58,9 +59,10 @@ def trained(
     if nlist is not None:
         l2 = config.metric == "l2"
         if centroids is None:
-            partition = Partition.fit(sample, nlist, l2, config.seed, threads)
+            partition = apart(Partition.fit, sample, nlist, l2, config.seed, threads)
         else:
-            partition = Partition.of(np.ascontiguousarray(centroids, dtype=np.float32), sample, l2, threads)
+            given = np.ascontiguousarray(centroids, dtype=np.float32)
+            partition = apart(Partition.of, given, sample, l2, threads)
         sample = _sample(sample, TRAIN_ROWS, rng)
         if asked is None:
             asked = sample

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.interruptible import mapped
 from ipaq_index.levels.approximate import TRUSTED, Coreset, cells_for
 from ipaq_index.levels.intervals import ADV, MSE, Floats
 from ipaq_index.levels.solver import LevelSet, Method, finish, solve_prepared, solve_trivially
@@ -98,8 +98,7 @@ def solve_many(
         values = prepare(lines[j], each[j], kind, assume_sorted=False)
         return solve_sizes(values, sizes, "adv" if kind == "asq" else kind, method)
 
-    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
-        sets = list(pool.map(line, range(len(lines))))
+    sets = mapped(line, range(len(lines)), threads or len(os.sched_getaffinity(0)))
     costs = np.array([[one.cost for one in row] for row in sets])
     return LevelTable(np.array(sizes), costs, sets)
 

@@ -1,11 +1,11 @@
 """Level sets and bits for coordinates of known distribution."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.interruptible import mapped
 from ipaq_index.quantizer import search
 from ipaq_index.quantizer.allocation import MAX_BITS, allocate
 from ipaq_index.quantizer.lines import fit_lines
@@ -128,14 +128,13 @@ def _refitted(y: Floats, sets: LevelSets, trellis: Trellis, chosen: Lengths, thr
 
     def part(rows: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
         symbols, first = np.empty(rows.shape, dtype=np.uint8), np.empty(len(rows), dtype=np.uint8)
-        search.encode_trellis(rows, tables, trellis.next_state, chosen, symbols, first)
+        search.choose_codes(rows, tables, trellis.next_state, chosen, symbols, first)
         sums, weights = np.zeros(levels.shape), np.zeros(levels.shape)
         error = search.gather(rows, symbols, first, bits, levels, trellis.next_state, sums, weights)
         return sums, weights, error
 
     # Parts of a fixed number of rows, added up in their order: the same sums whatever the number of threads.
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(part, [y[i : i + PART_ROWS] for i in range(0, len(y), PART_ROWS)]))
+    parts = mapped(part, [y[i : i + PART_ROWS] for i in range(0, len(y), PART_ROWS)], threads)
     sums, weights = sum(part[0] for part in parts), sum(part[1] for part in parts)
     moved = np.divide(sums, weights, out=levels.astype(np.float64), where=weights > 0)
     for j, b in enumerate(bits):

@@ -7,13 +7,13 @@ is taken, beyond, equal errors again; Lloyd's iteration refines both. On values 
 normal to Cauchy), the error is within 4 % of what the optimum for the sample leaves there, and as often below it.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.interruptible import mapped
 from ipaq_index.quantizer.allocation import MAX_BITS
 
 TRIALS = 24  # of an error that cells have in common; bisection ends earlier where the number of cells is met
@@ -67,8 +67,7 @@ def fit_lines(y: npt.NDArray[np.float32], threads: int) -> LineTable:
         lines = slice(first, first + PART_LINES)
         fit_sorted(np.sort(y[:, lines].T, axis=1), table.costs[lines], table.levels[lines])
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(part, range(0, y.shape[1], PART_LINES)))
+    mapped(part, range(0, y.shape[1], PART_LINES), threads)
     return table
 
 

@@ -13,6 +13,11 @@ from ipaq_index.quantizer.lanes import FLOAT, FLOATS, I64, LANES, Builder, Value
 
 TOGETHER = 6  # rows a kernel holds in registers: 12 sums of 8 float32, two factors and one product fill AVX2's sixteen
 
+from ipaq_index.interruptible import slices
+
+LANES = 4  # products that make up one step of `slices`
+ROWS = 64
+
 Matrix = npt.NDArray[np.float32]
 
 
@@ -33,7 +38,8 @@ def product(x: Matrix, matrix: Matrix) -> Matrix:
     (m, e) float32
     """
     out = np.zeros((len(x), matrix.shape[1]), dtype=np.float32)
-    accumulate(x, matrix, out)
+    for first, last in slices(len(x), matrix.size / LANES, least=ROWS):
+        accumulate(x[first:last], matrix, out[first:last])
     return out
 
 

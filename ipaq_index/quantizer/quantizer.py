@@ -1,12 +1,12 @@
 """Vectors to codes and back."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.interruptible import apart, mapped
 from ipaq_index.quantizer import codebook, encode, search, transform
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
@@ -111,7 +111,7 @@ class Quantizer:
         -------
         Quantizer
         """
-        fitted = transform.fit(x, x if queries is None else queries, spec.r)
+        fitted = apart(transform.fit, x, x if queries is None else queries, spec.r)
         y = product(x[:: -(-len(x) // SET_ROWS)] - fitted.mean, fitted.forward)
         length = (1.0, 1.0)
         if spec.encoding == "trellis":
@@ -145,8 +145,7 @@ class Quantizer:
         Codes
         """
         parts = [x[i : i + CHUNK_ROWS] for i in range(0, len(x), CHUNK_ROWS)]
-        with ThreadPoolExecutor(threads) as pool:
-            encoded = list(pool.map(self._encode, parts))
+        encoded = mapped(self._encode, parts, threads)
         return Codes(np.concatenate([c.symbols for c in encoded]), np.concatenate([c.side for c in encoded]))
 
     def _encode(self, x: Vectors) -> Codes:
@@ -159,7 +158,7 @@ class Quantizer:
         """Return symbols, first states, scales and decoded coordinates without the scale."""
         symbols, starts = np.empty(y.shape, dtype=np.uint8), np.zeros(len(y), dtype=np.uint8)
         if self.spec.encoding == "trellis":
-            search.encode_trellis(y, self._tables, self.next_state, self._lengths, symbols, starts)
+            search.choose_codes(y, self._tables, self.next_state, self._lengths, symbols, starts)
         else:
             encode.nearest(y, self._boundaries, self._counts, symbols)
             encode.descend(y, self.levels, self._counts, symbols, encode.SWEEPS)

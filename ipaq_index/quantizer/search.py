@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numba import njit
 from numba.extending import overload
 
+from ipaq_index.interruptible import slices
 from ipaq_index.quantizer.lanes import LANES, ROW, emit_beyond
 from ipaq_index.quantizer.viterbi import Symbols, Tables, best_paths, make_room
 
@@ -43,6 +44,15 @@ class Lengths(NamedTuple):
     reference: float
     floor: float
     tries: int
+
+
+def choose_codes(
+    y: Floats, tables: Tables, next_state: Symbols, lengths: Lengths, symbols: Symbols, starts: Symbols
+) -> None:
+    """Call `encode_trellis` for a few rows at a time, so that Ctrl-C is heard in between."""
+    for first, last in slices(len(y), y.shape[1] * tables.states * lengths.tries, least=LANES):
+        part = slice(first, last)
+        encode_trellis(y[part], tables, next_state, lengths, symbols[part], starts[part])
 
 
 @njit(nogil=True, cache=True)

@@ -1,12 +1,11 @@
 """The best rows for each query: sharing out queries and rows among threads."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.interruptible import FIRST, mapped, slices
 from ipaq_index.scan import kernel
 from ipaq_index.scan.isa import Isa, choose
 from ipaq_index.scan.kernel import Best, Lists
@@ -17,11 +16,10 @@ FEW = 6  # fewer queries than this are scanned by look-ups; for more it pays to 
 BATCH = 1024  # queries asked together
 BATCH_BYTES = 1 << 24  # of a batch's best rows, a thread: large k makes batches smaller
 SMALL = 1 << 22  # dimensions of rows below which threads cost more than they bring (about 0.1 ms)
+WALK = 4  # steps of vector code that one dimension of an exact score takes the time of
 RANGE_BLOCKS = 256  # blocks that a range search looks at together: all their rows may be in range
 
 Ids = npt.NDArray[np.int64]
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 def top_k(
@@ -154,7 +152,7 @@ def range_search(
         return first, best
 
     jobs = [(first, block) for first in range(0, len(p), size) for block in range(0, blocks, RANGE_BLOCKS)]
-    for first, best in _mapped(look, jobs, threads):
+    for first, best in mapped(look, jobs, threads):
         for q, count in enumerate(best.counts):
             scores, rows = best.scores[q, :count] + offset[first + q], best.rows[q, :count]
             kept = scores >= threshold[first + q]
@@ -175,7 +173,12 @@ def _sorted(parts: list[tuple[Floats, Ids]]) -> tuple[Floats, Ids]:
 def score_rows(packed: PackedCodes, p: Floats, rows: Ids) -> Floats:
     """Return ``scale * sum_j p_j level_j (+ bias)`` of some rows, (nq, r) float32: as `top_k`, without offset."""
     scores = np.empty((len(p), len(rows)), dtype=np.float32)
-    kernel.score_rows(packed.rows(None), packed.codebook.meaning, p, np.asarray(rows, dtype=np.int64), scores)
+    arrays, numbers = packed.rows(None), np.asarray(rows, dtype=np.int64)
+    for q, last_q in slices(len(p), WALK * p.shape[1] * len(rows)):
+        for row, last_row in slices(len(rows), WALK * p.shape[1] * (last_q - q)):
+            part = np.empty((last_q - q, last_row - row), dtype=np.float32)
+            kernel.score_rows(arrays, packed.codebook.meaning, p[q:last_q], numbers[row:last_row], part)
+            scores[q:last_q, row:last_row] = part
     return scores
 
 
@@ -201,13 +204,20 @@ def _search(
 
     def scan(lists: Lists) -> Best:
         best = _best(len(p), k, floors.copy())
+        dims = BLOCK * len(meaning.active)
         if by_list:
-            kernel.by_products(isa, rows, meaning, p, lists, best, False)
-        else:
-            kernel.by_lookups(isa, rows, meaning, p, lists, best)
+            for part in [lists] if work <= FIRST else _pieces(lists, np.diff(lists.begins), dims):
+                kernel.by_products(isa, rows, meaning, p, part, best, False)
+            return best
+        for first, last in slices(len(p), work / len(p)):
+            own = lists._replace(begins=lists.begins[first : last + 1])
+            chosen = lists.members[lists.begins[first] : lists.begins[last]]
+            whole = last > first + 1 or work <= FIRST
+            for part in [own] if whole else _pieces(own, np.bincount(chosen, minlength=len(spans)), dims):
+                kernel.by_lookups(isa, rows, meaning, p[first:last], part, _of_queries(best, first, last))
         return best
 
-    best, *others = _mapped(scan, shares, threads)
+    best, *others = mapped(scan, shares, threads)
     for other in others:
         kernel.join(best, other)
     kernel.finish(best)
@@ -222,6 +232,13 @@ def _best(queries: int, k: int, floors: Floats) -> Best:
         np.zeros(queries, dtype=np.int64),
         floors,
     )
+
+
+def _of_queries(best: Best, first: int, last: int) -> Best:
+    """Return the part of ``best`` that belongs to some queries, in the same memory."""
+    keys, rows, scores, counts, floors = best
+    part = slice(first, last)
+    return Best(keys[part], rows[part], scores[part], counts[part], floors[part])
 
 
 def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int) -> list[Lists]:
@@ -244,8 +261,23 @@ def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int
     return [Lists(cut, begins, lists, values) for cut in shares]
 
 
-def _mapped(function: Callable[[Job], Result], jobs: list[Job], threads: int) -> list[Result]:
-    if threads == 1 or len(jobs) == 1:
-        return [function(job) for job in jobs]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, jobs))
+def _pieces(lists: Lists, askers: Ids, cost: int) -> Iterator[Lists]:
+    """Cut the blocks of lists into pieces that take about a tenth of a second, so that Ctrl-C is heard in between.
+
+    Parameters
+    ----------
+    askers : (m,) int64
+        How many queries ask for each list.
+    cost : int
+        Of one block for one query.
+    """
+    begin, end = lists.spans.T
+    work = (end - begin) * askers
+    before = np.cumsum(work) - work
+
+    def reached(at: int) -> Ids:
+        blocks: Ids = begin + np.clip((at - before) // np.maximum(askers, 1), 0, end - begin)
+        return blocks
+
+    for first, last in slices(int(work.sum()), cost):
+        yield lists._replace(spans=np.stack([reached(first), reached(last)], axis=1))

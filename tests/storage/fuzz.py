@@ -282,7 +282,8 @@ def main() -> None:
         print(f"FAILED at case {numbers[-1] if numbers else '?'} with code {done.returncode}\n{done.stderr[-4000:]}")
         raise SystemExit(1)
     spent, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-    print(f"{options.cases:,} cases: no crash, hang, over-allocation or read out of bounds ({spent:.0f} s, at most {peak} MB)")
+    print(f"{options.cases:,} cases: no crash, hang, over-allocation or read out of bounds", end=" ")
+    print(f"({spent:.0f} s, at most {peak} MB)")
 
 
 if __name__ == "__main__":
