@@ -7,7 +7,7 @@ libraries and cannot come back is waited for, not run, by the main thread (`apar
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -67,10 +67,17 @@ def mapped(function: Callable[[Job], Result], jobs: Sequence[Job], threads: int)
         return function(job)
 
     with ThreadPoolExecutor(min(threads, len(jobs))) as pool:
+        futures: list[Future[Result]] = []
         try:
-            return list(pool.map(work, jobs))
+            for job in jobs:
+                futures.append(pool.submit(work, job))  # noqa: PERF401  # those begun must be known if Ctrl-C comes now
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
+            return [future.result() for future in futures]
         except BaseException:
             stop.set()
+            for future in futures:
+                future.cancel()
             raise
 
 

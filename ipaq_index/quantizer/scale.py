@@ -92,10 +92,9 @@ def checked_format(values: Any, side_bits: int, most_state_bits: int) -> ScaleFo
     if not (isinstance(values, list) and len(values) == 3 and all(type(v) is int for v in values)):
         raise ValueError(f"scale_format: expected three integers, got {values!r}")
     form = ScaleFormat(*values)
-    top = (1 << max(0, side_bits - form.state_bits)) - 1
     if not (0 <= form.state_bits <= most_state_bits and form.step > 0 and form.base + form.step >= 0):
         raise ValueError(f"scale_format: expected 0 to {most_state_bits} state bits and positive scales, got {values}")
-    if form.base + form.step * top >= INFINITY:
+    if form.base + form.step * ((1 << max(0, side_bits - form.state_bits)) - 1) >= INFINITY:
         raise ValueError(f"scale_format: expected finite scales, got {values}")
     return form
 

@@ -44,6 +44,8 @@ class QuantizerSpec:
             raise ValueError(f"code_bits: expected a multiple of 8 up to {8 * self.dim}, got {self.code_bits}")
         if self.encoding not in ENCODINGS:
             raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {self.encoding!r}")
+        if self.side_bytes not in (1, 2):
+            raise ValueError(f"side_bytes: expected 1 or 2, got {self.side_bytes}")
         trellis(self.states)
 
     def to_dict(self) -> dict[str, Any]:
