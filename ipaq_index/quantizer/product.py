@@ -9,14 +9,10 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
+from ipaq_index.interruptible import slices
 from ipaq_index.quantizer.lanes import FLOAT, FLOATS, I64, LANES, Builder, Value, load, spread, store
 
 TOGETHER = 6  # rows a kernel holds in registers: 12 sums of 8 float32, two factors and one product fill AVX2's sixteen
-
-from ipaq_index.interruptible import slices
-
-LANES = 4  # products that make up one step of `slices`
-ROWS = 64
 
 Matrix = npt.NDArray[np.float32]
 
@@ -38,7 +34,7 @@ def product(x: Matrix, matrix: Matrix) -> Matrix:
     (m, e) float32
     """
     out = np.zeros((len(x), matrix.shape[1]), dtype=np.float32)
-    for first, last in slices(len(x), matrix.size / LANES, least=ROWS):
+    for first, last in slices(len(x), matrix.size / LANES, least=TOGETHER):
         accumulate(x[first:last], matrix, out[first:last])
     return out
 
