@@ -22,6 +22,8 @@ Ids = npt.NDArray[np.int64]
 NProbe = int | Literal["auto"] | None
 
 K_FACTOR = 4  # candidates a neighbour wanted, which the finer vectors choose from
+MOST_K = 1 << 20  # of an index that holds fewer vectors: answers are filled up to k, and k must not fill the memory
+FLOAT32 = np.finfo(np.float32)
 DEFAULT_SHARE = 16  # a search probes every 16th list if nothing else is said
 
 
@@ -148,7 +150,7 @@ class Asking(Stored):
         q : (nq, dim) array_like
             The queries; one query may be given as (dim,).
         k : int
-            How many neighbours.
+            How many neighbours; not more than 1,048,576, or than there are vectors if that is more.
         nprobe : int or "auto", optional
             Lists to look into; "auto": what `tune` found; by default `nprobe`. A flat index has no use for it.
         filter : array_like, optional
@@ -179,7 +181,7 @@ class Asking(Stored):
             If the index is not trained.
         """
         content = self._trained("search")
-        k, k_factor = as_count(k, "k"), as_count(k_factor, "k_factor")
+        k, k_factor = _neighbours(k, content), as_count(k_factor, "k_factor")
         search = self._asked(content, self._queries(q, "q"), nprobe, filter, threads)
         scores, rows = search.top(k, k_factor)
         found = content.ids.of_rows(rows)
@@ -216,7 +218,7 @@ class Asking(Stored):
             If an id is not in the index; the message lists those.
         """
         content = self._trained("search_ids")
-        k = as_count(k, "k")
+        k = _neighbours(k, content)
         own = self._rows(content, as_id_array(ids))
         if not len(own):
             raise ValueError("ids: expected at least one id, got none")
@@ -260,7 +262,7 @@ class Asking(Stored):
             If the index is not trained.
         """
         content = self._trained("range_search")
-        threshold = as_real(threshold, "threshold")
+        threshold = float(np.clip(as_real(threshold, "threshold"), FLOAT32.min, FLOAT32.max))
         sign = -1 if self.metric == "l2" else 1
         found = in_range(self._asked(content, self._queries(q, "q"), nprobe, filter, threads), sign * threshold)
         lims = np.cumsum([0] + [len(rows) for _, rows in found], dtype=np.int64)
@@ -287,7 +289,7 @@ class Asking(Stored):
             Lists to probe; None for a flat index.
         """
         content = self._trained("tune")
-        table, k = self._queries(queries, "queries"), as_count(k, "k")
+        table, k = self._queries(queries, "queries"), _neighbours(k, content)
         target = as_real(target_recall, "target_recall")
         if not 0 < target <= 1:
             raise ValueError(f"target_recall: expected more than 0 and at most 1, got {target_recall}")
@@ -375,3 +377,7 @@ class Asking(Stored):
                 f"{action}: expected a trained index, got one without level sets; call build(x) or train(x) first"
             )
         return content
+
+
+def _neighbours(k: Any, content: Content) -> int:
+    return as_count(k, "k", most=max(MOST_K, content.total))

@@ -11,6 +11,8 @@ from ipaq_index.index.inputs import as_array
 
 CHUNK_ROWS = 16_384  # rows converted to float32 at a time: 3 MB at 50-d, 100 MB at 1,536-d, so never a second copy of x
 
+LARGEST = 1e15  # of a value: sums of squares and of products then stay in float32, for up to 10^8 dimensions
+
 INT64 = np.iinfo(np.int64)
 
 
@@ -38,10 +40,9 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     TypeError
         If ``x`` does not hold real numbers.
     ValueError
-        If the shape is wrong, ``x`` is empty, or a value is NaN, infinite or beyond float32.
+        If the shape is wrong, ``x`` is empty, or a value is missing, NaN, infinite or so large that scores would be.
     """
-    if np.ma.isMaskedArray(x) and np.ma.is_masked(x):
-        raise ValueError(f"{name}: expected values in every place, got a masked array with missing ones")
+    refuse_masked(x, name)
     x = as_array(x, name)
     try:
         table = np.asarray(x)
@@ -60,13 +61,12 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     if len(table) == 0:
         raise ValueError(f"{name}: expected at least one vector, got none (shape {table.shape})")
     for first, chunk in chunks(table):
-        finite = np.isfinite(chunk)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
+        if not (chunk.min() >= -LARGEST and chunk.max() <= LARGEST):  # both are NaN if a value is
+            row, column = np.argwhere(~(np.abs(chunk) <= LARGEST))[0]
+            large = np.isfinite(chunk[row, column])
+            expected = f"values up to {LARGEST:g}, whose products fit float32" if large else "finite float32 values"
             value = table[first + row, column]
-            raise ValueError(
-                f"{name}: expected finite float32 values, got {value} at row {first + row}, column {column}"
-            )
+            raise ValueError(f"{name}: expected {expected}, got {value} at row {first + row}, column {column}")
     return table
 
 
@@ -101,6 +101,7 @@ def as_ids(ids: Any, count: int, name: str = "ids") -> npt.NDArray[np.int64]:
 
 def as_id_array(ids: Any, name: str = "ids") -> npt.NDArray[np.int64]:
     """Check that ``ids`` is a list of integers that fit int64; return it as (n,) int64."""
+    refuse_masked(ids, name)
     table = np.asarray(ids)
     if table.size == 0:
         return np.empty(0, dtype=np.int64)
@@ -113,20 +114,28 @@ def as_id_array(ids: Any, name: str = "ids") -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(np.atleast_1d(table), dtype=np.int64)
 
 
-def as_count(value: Any, name: str, least: int = 1) -> int:
-    """Check that ``value`` is an integer of at least ``least``.
+def refuse_masked(x: Any, name: str) -> None:
+    """Refuse a masked array with missing values: what lies under the mask would be taken for one."""
+    if np.ma.isMaskedArray(x) and np.ma.is_masked(x):
+        raise ValueError(f"{name}: expected values in every place, got a masked array with missing ones")
+
+
+def as_count(value: Any, name: str, least: int = 1, most: int | None = None) -> int:
+    """Check that ``value`` is an integer of at least ``least`` and at most ``most``.
 
     Raises
     ------
     TypeError
         If it is not an integer.
     ValueError
-        If it is smaller than ``least``.
+        If it is smaller than ``least`` or larger than ``most``.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__})")
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
+    if most is not None and value > most:  # type: ignore[operator]
+        raise ValueError(f"{name}: expected at most {most}, got {value}")
     return int(value)
 
 
