@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from typing import Any
 
 from eval.pictures import styles
@@ -25,6 +26,7 @@ SYMBOLS = {
     "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross",
     "*": "star", "X": "x", "p": "pentagon", "h": "hexagon", "<": "triangle-left",
 }  # fmt: skip
+FEW_DECADES = 2.5
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 1240px; padding: 0 20px 60px; }
 h1 { font-size: 1.6em; margin: 28px 0 4px; } h2 { margin: 40px 0 6px; font-size: 1.2em; }
@@ -66,14 +68,15 @@ def page(records: list[Record]) -> str:
 <title>{heading}</title><style>{STYLE}</style></head><body>
 <h1>{heading}</h1>
 <p class="note">Medians of alternating rounds. Recall is against exact search; queries are not among the vectors. Bytes
-count codes, scale, norm and links; ids apart. Click a name in a legend to hide it, a head of a table to sort by
-it.</p>
+count codes, scale, norm and links; ids apart. Lines join the points of a family that no other of it beats. Click a name
+in a legend to hide it, a head of a table to sort by it; draw a box in a plot to look closer.</p>
 <nav>{links}</nav>
 {"".join(sections)}
 <h2>Where this comes from</h2><pre>{origin}</pre>
 <script>{get_plotlyjs()}</script>
 <script>{SORT}
-{"".join(f"Plotly.newPlot('{where}', {data}, {layout}, {{responsive: true}});" for where, data, layout in draw)}
+const options = {{responsive: true, displaylogo: false}};
+{"".join(f"Plotly.newPlot('{where}', {data}, {layout}, options);" for where, data, layout in draw)}
 </script></body></html>
 """
 
@@ -82,18 +85,19 @@ def _section(
     number: int, name: str, group: list[Record], of: dict[str, tuple[str, str]], records: list[Record]
 ) -> tuple[str, list[tuple[str, str, str]]]:
     """Return one data set's HTML and its figures as (element, data, layout) in JSON."""
-    axes: list[tuple[str, str, Any, bool]] = [
-        ("speed", "queries per second, batch", batch_rate, True),
-        ("bytes", "bytes per vector", size, False),
-        ("single", "queries per second, single", single_rate, True),
-        ("build", "build seconds", lambda r: r["build_seconds"], False),
+    axes: list[tuple[str, str, str, Any, bool]] = [
+        ("speed", "Recall and speed, in a batch", "queries per second →", batch_rate, True),
+        ("bytes", "Recall and size", "← bytes per vector", size, False),
+        ("single", "Recall and speed, one query at a time", "queries per second →", single_rate, True),
+        ("build", "Recall and time to build", "← seconds", lambda r: max(r["build_seconds"], 1e-3), False),
     ]
     figures: list[tuple[str, Any, Any]] = [
-        (kind, _curves(group, of, value, falling), _layout(label, "recall@10", log=True))
-        for kind, label, value, falling in axes
+        (kind, _curves(group, of, value, falling), _layout(heading, label, "recall@10", [value(r) for r in group]))
+        for kind, heading, label, value, falling in axes
     ]
     if any("calibration" in record for record in group):
-        figures.append(("bars", _bars(group), _layout("share that error bars promise", "share they hold", log=False)))
+        heading = "Error bars: how many scores they hold"
+        figures.append(("bars", _bars(group), _layout(heading, "share promised", "share held")))
     head = "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS)
     body = "".join(
         f'<tr class="{"ours" if is_ours(record) else "peer"}">'
@@ -164,17 +168,19 @@ def _bars(group: list[Record]) -> list[dict[str, Any]]:
     return traces
 
 
-def _layout(x: str, y: str, log: bool) -> dict[str, Any]:
+def _layout(heading: str, x: str, y: str, values: list[float] | None = None) -> dict[str, Any]:
+    """Return a figure's layout; the x axis is logarithmic where its values are given."""
+    axis: dict[str, Any] = {"title": {"text": x}, "gridcolor": "#eee"}
+    if values:
+        # 1, 2 and 5 of each decade carry numbers where there is room for them.
+        decades = math.log10(max(values) / min(values))
+        axis |= {"type": "log", "dtick": "D2" if decades < FEW_DECADES else 1, "exponentformat": "SI"}
     return {
-        "xaxis": {
-            "title": {"text": x},
-            "type": "log" if log else "linear",
-            "gridcolor": "#eee",
-            "dtick": "D2" if log else None,
-        },
+        "title": {"text": heading, "font": {"size": 14}, "x": 0.01, "xanchor": "left"},
+        "xaxis": axis,
         "yaxis": {"title": {"text": y}, "gridcolor": "#eee"},
-        "margin": {"l": 60, "r": 10, "t": 20, "b": 50},
-        "legend": {"font": {"size": 11}},
+        "margin": {"l": 60, "r": 10, "t": 40, "b": 50},
+        "legend": {"font": {"size": 11}, "tracegroupgap": 0},
         "plot_bgcolor": "#fff",
         "hovermode": "closest",
     }

@@ -18,7 +18,7 @@ BITS = 4
 LEVELS = 2**BITS
 K = 100
 METRICS: tuple[Metric, ...] = ("ip", "l2")
-SYSTEMS = ("faiss:PQ{d}x4", "faiss:PQ{d/2}x8", "ipaq:bits=4")  # all of BITS a coordinate
+SYSTEMS = ("faiss:PQ{d}x4np", "faiss:PQ{d/2}x8np", "ipaq:bits=4")  # all of BITS a coordinate; np: no polysemous order
 OBJECTIVES = {"k-means": "mse", "ASQ": "asq", "ADV": "adv", "MDV": "mdv"}
 Record = dict[str, Any]
 Sets = list[npt.NDArray[np.float64]]

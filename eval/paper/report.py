@@ -153,7 +153,7 @@ def _recall_picture(records: list[Record], file: Path) -> None:
             axes.grid(True, axis="y", alpha=0.25)
         line[0].set_ylabel("recall@100")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    labels = [label.replace("PQ25x8", "PQ, 2 dimensions").replace("PQ50x4", "PQ, 1 dimension") for label in labels]
+    labels = [label.replace("PQ25x8np", "PQ, 2 dimensions").replace("PQ50x4np", "PQ, 1 dimension") for label in labels]
     figure.suptitle("Recall@100 at 4 bits a coordinate")
     figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=8.5)
     figure.savefig(file, dpi=110)

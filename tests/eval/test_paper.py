@@ -49,7 +49,7 @@ def hdf5(tmp_path_factory):
 def test_command_line_writes_tables_and_pictures(hdf5, tmp_path, monkeypatch, capsys):
     few = list(variance.run([1024], [16], 1))
     monkeypatch.setattr(variance, "run", lambda *_: few)
-    monkeypatch.setattr(recall, "SYSTEMS", ("faiss:PQ{d}x4", "ipaq:bits=4"))  # 256 centroids take FAISS 10 s here
+    monkeypatch.setattr(recall, "SYSTEMS", ("faiss:PQ{d}x4np", "ipaq:bits=4"))  # 256 centroids take FAISS 10 s here
     assert __main__.main(["--fast", "--out", str(tmp_path), "--dataset", f"hdf5:{hdf5}"]) == 0
     folder = tmp_path / "paper-fast"
     lines = (folder / "records.jsonl").read_text().splitlines()
