@@ -35,6 +35,9 @@ class IndexConfig:
     encoding: str = "auto"
     states: int = 256
     r: float = 0.5
+    rounding: str = "nearest"
+    objective: str | None = None
+    transform: str = "auto"
     nlist: int | Literal["auto"] | None = None
     refine: Refine | None = None
     seed: int = 0

@@ -44,6 +44,15 @@ class Index(Asking, FaissNames):
         Of the trellis: 4, 8, …, 256. More are more precise and slower to add.
     r : float
         How far codes lean to the queries, 0 to 1.
+    rounding : {"nearest", "stochastic"}
+        "nearest" has the best recall. "stochastic" rounds to one of the two neighbouring levels at random: over seeds,
+        the mean of every score is the inner product. It asks for a bit a dimension at least, and scalar encoding.
+    objective : {"mse", "adv", "mdv"}, optional
+        What level sets are made for: "mse" with rounding to nearest; with stochastic rounding the least mean variance
+        of a coordinate ("adv", the default) or the least largest one ("mdv").
+    transform : {"auto", "pca", "random", "none"}
+        What is coded: coordinates chosen by vectors and queries ("auto"; see ``r``), principal axes, a random rotation,
+        or the vectors' own coordinates.
     seed : int
         Everything random follows from it: same seed, data and parameters give the same codes and results.
     threads : int, optional
@@ -76,6 +85,9 @@ class Index(Asking, FaissNames):
         encoding: str = "auto",
         states: int = 256,
         r: float = 0.5,
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        objective: Literal["mse", "adv", "mdv"] | None = None,
+        transform: Literal["auto", "pca", "random", "none"] = "auto",
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
@@ -89,6 +101,9 @@ class Index(Asking, FaissNames):
             encoding=encoding,
             states=states,
             r=r,
+            rounding=rounding,
+            objective=objective,
+            transform=transform,
             seed=seed,
             threads=threads,
         )

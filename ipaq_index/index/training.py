@@ -9,6 +9,7 @@ from ipaq_index.index.partition import POINTS, Partition, auto_nlist
 from ipaq_index.index.refine import FineCodec
 from ipaq_index.interruptible import apart
 from ipaq_index.quantizer import Quantizer, QuantizerSpec
+from ipaq_index.quantizer.spec import OBJECTIVES
 
 TRAIN_ROWS = (
     65_536  # rows sampled for training: level sets and covariance of 100k and 400k rows differ by < 0.001 recall
@@ -19,13 +20,18 @@ Vectors = npt.NDArray[np.float32]
 
 def quantizer_spec(config: IndexConfig) -> QuantizerSpec:
     """Return what the index asks of its quantizer."""
+    automatic = "scalar" if config.rounding == "stochastic" else "trellis"
+    fitting = OBJECTIVES.get(config.rounding, ("",))[0]  # what else it is, the specification refuses
     return QuantizerSpec(
         dim=config.dim,
         code_bits=8 * config.code_bytes(),
-        encoding="trellis" if config.encoding == "auto" else config.encoding,
+        encoding=automatic if config.encoding == "auto" else config.encoding,
         states=config.states,
         r=config.r,
         seed=config.seed,
+        rounding=config.rounding,
+        objective=fitting if config.objective is None else config.objective,
+        transform=config.transform,
     )
 
 

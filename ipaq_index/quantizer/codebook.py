@@ -58,7 +58,7 @@ def fit_scalar(y: Floats, code_bits: int, threads: int) -> LevelSets:
     bits = allocate(table.costs / len(y), code_bits)
     levels = np.empty((y.shape[1], 1 << MAX_BITS), dtype=np.float32)
     for j in range(len(levels)):
-        _fill(levels[j], table.set(j, int(bits[j])))
+        fill(levels[j], table.set(j, int(bits[j])))
     return LevelSets(bits, levels)
 
 
@@ -83,7 +83,7 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
     levels = np.empty((y.shape[1], 2 << MAX_BITS), dtype=np.float32)
     for j in range(len(levels)):
         b = int(bits[j])
-        _fill(levels[j], _stretched(table.set(j, min(b + 1, MAX_BITS)), 2 << b) if b else table.set(j, 0))
+        fill(levels[j], _stretched(table.set(j, min(b + 1, MAX_BITS)), 2 << b) if b else table.set(j, 0))
     sets = LevelSets(bits, levels)
     reference = float(np.sqrt(np.square(y, dtype=np.float64).sum(1).mean())) or 1.0
     floor = FLOOR * float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
@@ -144,7 +144,8 @@ def _refitted(y: Floats, sets: LevelSets, trellis: Trellis, chosen: Lengths, thr
     return LevelSets(bits, moved.astype(np.float32)), float(sum(error for _, _, error in parts)) / len(y)
 
 
-def _fill(row: Floats, chosen: Floats) -> None:
+def fill(row: Floats, chosen: Floats) -> None:
+    """Set a row of the table of levels, the last level repeated to its end."""
     row[: len(chosen)], row[len(chosen) :] = chosen, chosen[-1]
 
 

@@ -7,17 +7,26 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import apart, mapped
-from ipaq_index.quantizer import codebook, encode, search, transform
+from ipaq_index.quantizer import codebook, encode, search, transform, unbiased
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
-from ipaq_index.quantizer.scale import ScaleFormat, Side, best_format, checked_format, decode_scales, encode_scales
+from ipaq_index.quantizer.scale import (
+    ScaleFormat,
+    Side,
+    best_format,
+    checked_format,
+    decode_scales,
+    encode_scales,
+    rounded_up,
+)
 from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
 from ipaq_index.quantizer.trellis import trellis, walk
 
 SET_ROWS = 20_000  # rows that level sets are fitted to: the error at 256 levels is then within 1 % of that of all rows
 ERROR_ROWS = 4_096  # rows that scales and errors are measured on
+FEW_ROWS = 10  # rows a dimension below which the sample's own axes are not to be trusted; see `_spread`
 CHUNK_ROWS = 4_096  # rows a thread encodes at a time
 # Lengths of target tried for a vector. In few dimensions a try costs little and luck is worth more: five take 1.2 % off
 # the error that three leave on GloVe (50-d), 0.4 % on Debian (384-d).
@@ -111,19 +120,29 @@ class Quantizer:
         -------
         Quantizer
         """
-        fitted = apart(transform.fit, x, x if queries is None else queries, spec.r)
+        asked = x if queries is None else queries
+        fitted = apart(transform.fit, x, asked, spec.r, spec.transform, spec.seed)
         y = product(x[:: -(-len(x) // SET_ROWS)] - fitted.mean, fitted.forward)
+        if len(x) < FEW_ROWS * spec.dim:
+            y = _spread(y, spec.seed)
         length = (1.0, 1.0)
-        if spec.encoding == "trellis":
+        if spec.rounding == "stochastic":
+            sets, reference = unbiased.fit_stochastic(y, spec.code_bits, spec.objective, threads)
+            length = (reference, 0.0)
+        elif spec.encoding == "trellis":
             sets, length = codebook.fit_trellis(y, spec.code_bits, trellis(spec.states), threads)
         else:
             sets = codebook.fit_scalar(y, spec.code_bits, threads)
         # Scales and errors are measured on rows that the level sets were not fitted to, where there are enough.
         rest = x[np.arange(len(x)) % -(-len(x) // SET_ROWS) != 0] if len(x) > 2 * SET_ROWS else x
         y = product(rest[:: -(-len(rest) // ERROR_ROWS)] - fitted.mean, fitted.forward)
+        if spec.rounding == "stochastic":
+            draft = cls(spec, fitted, sets, length, unbiased.FORMAT)
+            scales, decoded = draft._chosen(y, 0)[2:]
+            return cls(spec, fitted, sets, length, unbiased.FORMAT, _variances(y, decoded, scales))
         most = _most_start_bits(spec)
         draft = cls(spec, fitted, sets, length, ScaleFormat(most, 0, 0))
-        scales, decoded = draft._chosen(y)[2:]
+        scales, decoded = draft._chosen(y, 0)[2:]
         scale_format = best_format(scales, _relative_error(y, decoded, scales), spec.dim, 8 * spec.side_bytes, most)
         return cls(spec, fitted, sets, draft._length, scale_format, _variances(y, decoded, scales))
 
@@ -144,19 +163,25 @@ class Quantizer:
         -------
         Codes
         """
-        parts = [x[i : i + CHUNK_ROWS] for i in range(0, len(x), CHUNK_ROWS)]
-        encoded = mapped(self._encode, parts, threads)
+        starts = range(0, len(x), CHUNK_ROWS)
+        encoded = mapped(lambda i: self._encode(x[i : i + CHUNK_ROWS], first_row + i), starts, threads)
         return Codes(np.concatenate([c.symbols for c in encoded]), np.concatenate([c.side for c in encoded]))
 
-    def _encode(self, x: Vectors) -> Codes:
+    def _encode(self, x: Vectors, first_row: int) -> Codes:
         y = product(x - self._transform.mean, self._transform.forward)
-        symbols, starts, scales, _ = self._chosen(y)
+        symbols, starts, scales, _ = self._chosen(y, first_row)
         side = encode_scales(scales, self.scale_format, np.dtype(f"u{self.side_bytes}"))
         return Codes(symbols, side | starts)
 
-    def _chosen(self, y: Vectors) -> tuple[Symbols, Symbols, npt.NDArray[np.float64], Vectors]:
+    def _chosen(self, y: Vectors, first_row: int) -> tuple[Symbols, Symbols, npt.NDArray[np.float64], Vectors]:
         """Return symbols, first states, scales and decoded coordinates without the scale."""
         symbols, starts = np.empty(y.shape, dtype=np.uint8), np.zeros(len(y), dtype=np.uint8)
+        if self.spec.rounding == "stochastic":
+            sets = LevelSets(self.bits, self.levels)
+            known = rounded_up(unbiased.scales(y, sets, self._length[0]), self.scale_format, self.side_bytes)
+            seed = self.spec.seed
+            unbiased.round_stochastic(y, known, self.levels, self._counts, seed, first_row, symbols)
+            return symbols, starts, known.astype(np.float64), self._decode_symbols(symbols, starts)
         if self.spec.encoding == "trellis":
             search.choose_codes(y, self._tables, self.next_state, self._lengths, symbols, starts)
         else:
@@ -256,6 +281,21 @@ class Quantizer:
 def _most_start_bits(spec: QuantizerSpec) -> int:
     """Bits of the side that may hold the first state."""
     return spec.states.bit_length() - 1 if spec.encoding == "trellis" else 0
+
+
+def _spread(y: Vectors, seed: int) -> Vectors:
+    """Return the sample and, below it, one whose second moment is Ledoit and Wolf's estimate for all vectors.
+
+    Fewer rows than dimensions leave axes along which they do not vary at all; levels fitted to them would take all that
+    later vectors have there to be 0. With noise of the variance that the estimate gives every axis, they do not. The
+    rows themselves stay too: they may be all there is to code.
+    """
+    rows = y.astype(np.float64)
+    moment = rows.T @ rows / len(rows)
+    share = transform.shrinkage(rows, moment, len(rows))
+    noise = np.random.default_rng([seed, *y.shape]).standard_normal(y.shape)
+    estimate = np.sqrt(1 - share) * rows + np.sqrt(share * np.trace(moment) / len(moment)) * noise
+    return np.concatenate([y, estimate.astype(np.float32)])
 
 
 def _variances(y: Vectors, decoded: Vectors, scales: npt.NDArray[np.float64]) -> Vectors:

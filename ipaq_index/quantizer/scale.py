@@ -107,6 +107,15 @@ def encode_scales(scales: npt.NDArray[np.float64], scale_format: ScaleFormat, dt
     return (np.where(scales > 0, codes, 0).astype(np.int64) << scale_format.state_bits).astype(dtype)
 
 
+def rounded_up(scales: npt.NDArray[np.float64], scale_format: ScaleFormat, side_bytes: int) -> npt.NDArray[np.float32]:
+    """Return the least scale that a code tells and that is not below each scale; the largest there is beyond them."""
+    dtype = np.dtype(f"u{side_bytes}")
+    codes = (encode_scales(scales, scale_format, dtype) >> scale_format.state_bits).astype(np.int64)
+    top = np.iinfo(dtype).max >> scale_format.state_bits
+    short = decode_scales((codes << scale_format.state_bits).astype(dtype), scale_format) < scales
+    return decode_scales((np.minimum(codes + short, top) << scale_format.state_bits).astype(dtype), scale_format)
+
+
 def decode_scales(side: Side, scale_format: ScaleFormat) -> npt.NDArray[np.float32]:
     """Return the scale of each side code."""
     codes = side.astype(np.int32) >> scale_format.state_bits

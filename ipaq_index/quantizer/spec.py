@@ -6,6 +6,9 @@ from typing import Any
 from ipaq_index.quantizer.trellis import trellis
 
 ENCODINGS = ("trellis", "scalar")
+TRANSFORMS = ("auto", "pca", "random", "none")
+# What level sets are made for, by how coordinates are rounded; the first is the default.
+OBJECTIVES = {"nearest": ("mse",), "stochastic": ("adv", "mdv")}
 STATES = 256  # default: half a point of recall above 8 states, at 40 million dimensions a second
 
 
@@ -29,6 +32,13 @@ class QuantizerSpec:
         Bytes for the scale and, of a trellis, the first state: 1 or 2.
     seed : int
         Of everything random.
+    rounding : {"nearest", "stochastic"}
+        "stochastic", with scalar encoding alone, is right on average for every query.
+    objective : {"mse", "adv", "mdv"}
+        What level sets are made for: "mse" for rounding to nearest; the mean ("adv") or the largest ("mdv") variance
+        of stochastic rounding.
+    transform : {"auto", "pca", "random", "none"}
+        "auto" leans to the queries by ``r``; see `ipaq_index.quantizer.transform`.
     """
 
     dim: int
@@ -38,6 +48,9 @@ class QuantizerSpec:
     r: float = 0.5
     side_bytes: int = 2
     seed: int = 0
+    rounding: str = "nearest"
+    objective: str = "mse"
+    transform: str = "auto"
 
     def __post_init__(self) -> None:
         if not 0 < self.code_bits <= 8 * self.dim or self.code_bits % 8:
@@ -47,6 +60,20 @@ class QuantizerSpec:
         if self.side_bytes not in (1, 2):
             raise ValueError(f"side_bytes: expected 1 or 2, got {self.side_bytes}")
         trellis(self.states)
+        if self.transform not in TRANSFORMS:
+            raise ValueError(f"transform: expected one of {', '.join(TRANSFORMS)}, got {self.transform!r}")
+        if self.rounding not in OBJECTIVES:
+            raise ValueError(f"rounding: expected one of {', '.join(OBJECTIVES)}, got {self.rounding!r}")
+        if self.objective not in OBJECTIVES[self.rounding]:
+            possible = " or ".join(repr(name) for name in OBJECTIVES[self.rounding])
+            raise ValueError(f"objective: expected {possible} with rounding={self.rounding!r}, got {self.objective!r}")
+        if self.rounding == "stochastic" and self.encoding != "scalar":
+            raise ValueError(f"encoding: expected 'scalar' with rounding='stochastic', got {self.encoding!r}")
+        if self.rounding == "stochastic" and self.code_bits < self.dim:
+            raise ValueError(
+                f"code_bits: expected at least one bit a dimension ({self.dim}) with rounding='stochastic', "
+                f"got {self.code_bits}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON-able values."""

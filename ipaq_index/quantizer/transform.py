@@ -5,10 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SHRINKAGE = 0.05  # share of the identity in the query second moment; keeps A invertible
+LEAST_SHRINKAGE = 0.01  # share of the identity in the query second moment, however many queries: those to come may look
+# where none has looked yet. From 0.01 to 0.2 recall on GloVe and Debian does not change by more than its noise.
 FLOOR = 1e-6  # least eigenvalue of the shrunk second moment that is inverted, relative to the largest
+# Rows that the covariance is taken from: at least, and for each dimension. 64 for each of 384 instead of 170 moves
+# recall by less than 0.001 and spares 0.2 s.
+LEAST_ROWS, ROWS_PER_DIM = 20_000, 64
 
 Matrix = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,12 @@ class Transform:
     dual: Matrix
 
 
-def fit(x: Matrix, queries: Matrix, r: float) -> Transform:
-    """Fit F = A·U with A = S^(r/2), S the shrunk second moment of the queries, U the eigenvectors of A C A.
+def fit(x: Matrix, queries: Matrix, r: float, kind: str = "auto", seed: int = 0) -> Transform:
+    """Choose F.
 
-    C is the covariance of ``x``. With r = 1 this is transform coding that is optimal for the average directional
-    variance of the error (ADV); r = 0 is PCA.
+    "auto" is F = A·U with A = S^(r/2), S the shrunk second moment of the queries, U the eigenvectors of A C A, C the
+    covariance of ``x``. With r = 1 this is transform coding that is optimal for the average directional variance of the
+    error (ADV); r = 0 is "pca". "random" is a rotation that is uniformly distributed (Haar), "none" the identity.
 
     Parameters
     ----------
@@ -40,32 +46,77 @@ def fit(x: Matrix, queries: Matrix, r: float) -> Transform:
         Samples.
     r : float
         As above.
+    kind : {"auto", "pca", "random", "none"}
+    seed : int
+        Of the random rotation.
 
     Returns
     -------
     Transform
-        Coordinates in the order of falling variance; each eigenvector's largest entry is positive, so that the signs
-        do not depend on the linear algebra library.
+        "auto", "pca": coordinates in the order of falling variance; each eigenvector's largest entry is positive, so
+        that the signs do not depend on the linear algebra library.
     """
-    data = x.astype(np.float64)
+    d = x.shape[1]
+    data = x[:: -(-len(x) // max(LEAST_ROWS, ROWS_PER_DIM * d))].astype(np.float64)
     mean = data.mean(0)
-    data -= mean
-    covariance = data.T @ data / len(data)
-    a, inverse = _root_and_inverse(_second_moment(queries.astype(np.float64)), r / 2)
-    vectors = np.linalg.eigh(a @ covariance @ a)[1][:, ::-1]
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None, :], 0)
-    vectors = vectors * np.where(largest < 0, -1, 1)
-    return Transform(*(np.ascontiguousarray(m, dtype=np.float32) for m in (mean, a @ vectors, inverse @ vectors)))
+    if kind == "random":
+        forward = dual = _rotation(d, seed)
+    elif kind == "none":
+        forward = dual = np.eye(d)
+    else:
+        data -= mean
+        covariance = data.T @ data / len(data)
+        moment = np.eye(d) if kind == "pca" or r == 0 else _second_moment(queries.astype(np.float64))
+        a, inverse = _root_and_inverse(moment, r / 2)
+        vectors = np.linalg.eigh(a @ covariance @ a)[1][:, ::-1]
+        largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None, :], 0)
+        vectors = vectors * np.where(largest < 0, -1, 1)
+        forward, dual = a @ vectors, inverse @ vectors
+    return Transform(*(np.ascontiguousarray(m, dtype=np.float32) for m in (mean, forward, dual)))
 
 
-def _second_moment(queries: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return Q^T Q with mean eigenvalue 1, shrunk towards the identity."""
+def shrinkage(rows: Doubles, moment: Doubles, count: int) -> float:
+    """Return how far a second moment should be drawn towards a multiple of the identity.
+
+    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", J. Multivariate Analysis
+    88, 2004, section 3.2: of all (1 - δ) M + δ μ I, μ the mean eigenvalue of M, the δ that comes closest to the true
+    moment. (scikit-learn has it for covariances only, and a dependency is dear for four lines.)
+
+    Parameters
+    ----------
+    rows : (m, d) float64
+        Vectors.
+    moment : (d, d) float64
+        M, the mean of their outer products.
+    count : int
+        How many vectors ``moment`` was taken from.
+
+    Returns
+    -------
+    float
+        δ, 0 to 1.
+    """
+    squared = float(np.square(moment).sum())
+    away = squared - float(np.trace(moment)) ** 2 / len(moment)  # |M - μ I|²
+    noise = (float(np.square(np.square(rows).sum(1)).mean()) - squared) / count  # mean |x x^T - M|² / n
+    return min(1.0, max(0.0, noise / away)) if away > 0 else 1.0
+
+
+def _second_moment(queries: Doubles) -> Doubles:
+    """Return the mean of q q^T with mean eigenvalue 1, shrunk towards the identity."""
     d = queries.shape[1]
-    moment = queries.T @ queries
-    trace = np.trace(moment)
+    moment = queries.T @ queries / len(queries)
+    trace = float(np.trace(moment))
     if trace <= 0:
         return np.eye(d)
-    return (1 - SHRINKAGE) * moment * (d / trace) + SHRINKAGE * np.eye(d)
+    share = max(LEAST_SHRINKAGE, shrinkage(queries, moment, len(queries)))
+    return (1 - share) * moment * (d / trace) + share * np.eye(d)
+
+
+def _rotation(d: int, seed: int) -> Doubles:
+    """Return a rotation of uniform distribution: QR of a normal matrix, signs fixed (Mezzadri, 2007)."""
+    q, r = np.linalg.qr(np.random.default_rng([seed, d]).standard_normal((d, d)))
+    return q * np.where(np.diag(r) < 0, -1, 1)
 
 
 def _root_and_inverse(moment: npt.NDArray[np.float64], power: float) -> tuple[np.ndarray, np.ndarray]:

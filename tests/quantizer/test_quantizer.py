@@ -28,6 +28,50 @@ def test_pca_at_r_0_and_equal_query_weights_at_r_1():
     np.testing.assert_allclose((p**2).mean(0) / (p**2).mean(), 1, atol=0.2)
 
 
+def test_random_rotation_and_no_transform():
+    x = brute_force.clustered(200, 6, seed=0)
+    t = transform.fit(x, x, 0.5, "random", seed=3)
+    np.testing.assert_allclose(t.forward @ t.forward.T, np.eye(6), atol=1e-6)
+    np.testing.assert_array_equal(t.forward, transform.fit(x, x, 0.5, "random", seed=3).forward)
+    assert not np.array_equal(t.forward, transform.fit(x, x, 0.5, "random", seed=4).forward)
+    np.testing.assert_array_equal(transform.fit(x, x, 0.5, "none").forward, np.eye(6))
+    pca = transform.fit(x, x, 0.5, "pca")
+    np.testing.assert_array_equal(pca.forward, transform.fit(x, x, 0.0).forward)
+
+
+def test_shrinkage_is_the_best_share():
+    rng = np.random.default_rng(0)
+    true = np.diag([4.0, 2.0, 1.0, 1.0])
+    for count in (5, 40, 4000):
+        shares, best = [], []
+        for _ in range(200):
+            rows = rng.standard_normal((count, 4)) * np.sqrt(np.diag(true))
+            moment = rows.T @ rows / count
+            shares.append(transform.shrinkage(rows, moment, count))
+            target = np.trace(moment) / 4 * np.eye(4) - moment  # the share of least distance to the true moment
+            best.append(((true - moment) * target).sum() / (target**2).sum())
+        assert abs(np.mean(shares) - np.clip(best, 0, 1).mean()) < 0.15
+    assert np.mean(shares) < 0.01
+    assert transform.shrinkage(np.zeros((3, 4)), np.zeros((4, 4)), 3) == 1
+
+
+def test_few_rows_do_not_blind_the_codes():
+    x = np.random.default_rng(0).standard_normal((2000, 48)).astype(np.float32)
+    quantizer = Quantizer.fit(x[:24], QuantizerSpec(48, 4 * 48))
+    error = ((quantizer.decode(quantizer.encode(x)) - x) ** 2).sum() / (x**2).sum()
+    assert error < 0.16  # 0.12; without shrinkage 0.6: the 24 rows span half of the axes
+
+
+@pytest.mark.parametrize("kind", ["auto", "pca", "random", "none"])
+@pytest.mark.parametrize("x", [np.zeros((5, 3)), np.ones((1, 3)), np.outer(np.arange(60), [1, 2, 3]), np.eye(3)])
+def test_degenerate_samples_are_coded(kind, x):
+    x = x.astype(np.float32)
+    quantizer = Quantizer.fit(x, QuantizerSpec(3, 24, transform=kind))
+    np.testing.assert_allclose(quantizer.decode(quantizer.encode(x)), x, atol=0.06 * max(1, x.max()))
+    with pytest.raises(ValueError, match=r"transform: expected one of auto, .* got 'dct'"):
+        QuantizerSpec(3, 24, transform="dct")
+
+
 def test_transform_of_degenerate_data():
     for x in (np.zeros((5, 3)), np.ones((1, 3)), np.outer(np.arange(6), [1, 2, 3])):
         x = x.astype(np.float32)
