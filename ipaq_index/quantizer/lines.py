@@ -14,7 +14,6 @@ import numpy.typing as npt
 from numba import njit
 
 from ipaq_index.interruptible import mapped
-from ipaq_index.interruptible import mapped
 from ipaq_index.quantizer.allocation import MAX_BITS
 
 TRIALS = 24  # of an error that cells have in common; bisection ends earlier where the number of cells is met
