@@ -1,12 +1,13 @@
-"""LLVM code for one row: plain instructions, on every CPU. A loop in Python would check each index for a sign."""
+"""LLVM code for single rows: plain instructions, on every CPU. A loop in Python would check each index for a sign."""
 
 from llvmlite import ir
 from numba.core import cgutils
 
-from ipaq_index.scan.emit import BLOCK, I8, I64, Builder, Value, load
+from ipaq_index.scan.emit import BLOCK, I8, I32, I64, Builder, Value, floats, ints, load, splat, spread, store
 from ipaq_index.scan.emit_dense import ACTIVE_BYTES, STEP_BYTES
 
 FLOAT = ir.FloatType()
+ROWS = 8  # scored together by `totals`
 
 
 def total(
@@ -59,3 +60,78 @@ def total(
         weight = load(builder, FLOAT, p, builder.shl(j, ir.Constant(I64, 2)))
         builder.store(builder.fadd(builder.load(result), builder.fmul(value, weight)), result)
     return builder.load(result)
+
+
+def totals(
+    builder: Builder,
+    rows: tuple[Value, Value],
+    tile: Value,
+    pairs: Value,
+    p: Value,
+    steps: Value,
+    active: tuple[Value, Value],
+    levels: tuple[Value, Value],
+    feedback: list[Value],
+    out: Value,
+) -> None:
+    """Write `total` of `ROWS` rows: the same sums in the same order, a row a lane.
+
+    Their codes are gathered first, so that the misses of all rows overlap, and pieces are cut out of vectors.
+
+    Parameters
+    ----------
+    rows : (address, address)
+        Of each row's first byte, int64, and first state, int32.
+    tile : address
+        Room for ``pairs * ROWS`` bytes.
+    pairs : int
+        Bytes of a row.
+    out : address
+        Of the totals, float32.
+    others
+        As in `total`.
+    """
+    lanes, bytes_ = ints(ROWS), ir.VectorType(I8, ROWS)
+    one = ir.Constant(I64, 1)
+    starts = [load(builder, I64, rows[0], 8 * row) for row in range(ROWS)]
+    with cgutils.for_range(builder, pairs) as loop:
+        offset, place = (builder.mul(loop.index, ir.Constant(I64, size)) for size in (BLOCK, ROWS))
+        for row, begin in enumerate(starts):
+            store(builder, load(builder, I8, begin, offset), tile, place, row)
+
+    def filled(value: Value) -> Value:
+        return spread(builder, lanes, builder.trunc(value, I32))
+
+    def negative(bits: Value) -> Value:
+        return builder.sub(splat(lanes, 0), bits)
+
+    a, b, trellis = (filled(value) for value in feedback)
+    now, symbol = cgutils.alloca_once(builder, lanes), cgutils.alloca_once(builder, lanes)
+    result = cgutils.alloca_once(builder, floats(ROWS))
+    builder.store(load(builder, lanes, rows[1]), now)
+    builder.store(ir.Constant(floats(ROWS), [0.0] * ROWS), result)
+    with cgutils.for_range(builder, active[1]) as loop:
+        record = builder.mul(loop.index, ir.Constant(I64, ACTIVE_BYTES))
+        j, first, last = (load(builder, I64, active[0], record, 8 * column) for column in range(3))
+        builder.store(splat(lanes, 0), symbol)
+        with cgutils.for_range_slice(builder, first, last, one, intp=I64) as (step, _):
+            at = builder.mul(step, ir.Constant(I64, STEP_BYTES))
+            pair, shift, mask, left = (load(builder, I64, steps, at, 8 * column) for column in range(4))
+            codes = builder.zext(load(builder, bytes_, tile, builder.mul(pair, ir.Constant(I64, ROWS))), lanes)
+            piece = builder.shl(builder.and_(builder.lshr(codes, filled(shift)), filled(mask)), filled(left))
+            builder.store(builder.or_(builder.load(symbol), piece), symbol)
+        code, before = builder.load(symbol), builder.load(now)
+        branch = builder.and_(before, splat(lanes, 1))
+        level = builder.add(builder.add(code, builder.and_(code, trellis)), branch)
+        after = builder.xor(builder.lshr(before, splat(lanes, 1)), builder.and_(a, negative(branch)))
+        fed = builder.and_(b, negative(builder.and_(code, splat(lanes, 1))))
+        builder.store(builder.xor(after, fed), now)
+        table = builder.add(levels[0], builder.mul(j, levels[1]))
+        values = ir.Constant(floats(ROWS), ir.Undefined)
+        for row in range(ROWS):
+            number = builder.zext(builder.extract_element(level, ir.Constant(I32, row)), I64)
+            value = load(builder, FLOAT, table, builder.shl(number, ir.Constant(I64, 2)))
+            values = builder.insert_element(values, value, ir.Constant(I32, row))
+        weight = spread(builder, floats(ROWS), load(builder, FLOAT, p, builder.shl(j, ir.Constant(I64, 2))))
+        builder.store(builder.fadd(builder.load(result), builder.fmul(values, weight)), result)
+    store(builder, builder.load(result), out)

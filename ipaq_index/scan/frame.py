@@ -53,11 +53,23 @@ class Frame(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Weights of all queries of a batch: (nq, 4 quads) int8, (nq,) int32 starts, (nq,) float32 1 / step."""
+    """Weights of all queries of a batch.
+
+    Attributes
+    ----------
+    values : (nq, 4 quads) int8
+    start : (nq,) int32
+        Where sums begin.
+    inverse : (nq,) float32
+        1 / step.
+    slack : (nq,) float32
+        What to take off a sum for a lower estimate.
+    """
 
     values: npt.NDArray[np.int8]
     start: npt.NDArray[np.int32]
     inverse: Floats
+    slack: Floats
 
 
 @njit(nogil=True, cache=True)
@@ -129,6 +141,7 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
     low, width, square, largest, mean, variance = meaning.grid
     values = np.zeros((len(p), len(low)), dtype=np.int8)
     start, inverse = np.zeros(len(p), dtype=np.int32), np.zeros(len(p), dtype=np.float32)
+    slack = np.zeros(len(p), dtype=np.float32)
     for q in range(len(p)):
         step, base, uncertain, bound = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         for i in range(len(low)):
@@ -149,4 +162,5 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
                 bound += abs(error) * np.float32(TOP_WEIGHT) + abs(p[q, j]) * largest[i]
         margin = bound if certain else MARGIN * np.sqrt(uncertain)
         start[q], inverse[q] = as_start((base + margin) / step + np.float32(1)), np.float32(1) / step
-    return Weights(values, start, inverse)
+        slack[q] = np.float32(2) * margin / step + np.float32(2)  # the start was rounded up by less than 1, and has 1
+    return Weights(values, start, inverse, slack)

@@ -64,3 +64,20 @@ def order(keys: Floats, rows: Ids, scores: Floats, count: int) -> None:
         key, row, score = keys[last], rows[last], scores[last]
         keys[last], rows[last], scores[last] = keys[0], rows[0], scores[0]
         sift(keys, rows, scores, last, 0, key, row, score)
+
+
+@njit(nogil=True, cache=True)
+def raise_least(heap: Floats, value: np.float32) -> None:
+    """Put ``value`` in the place of the least of a heap, which is its root and less."""
+    place, size = 0, len(heap)
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if value <= heap[child]:
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = value

@@ -1,0 +1,50 @@
+"""Rows that wait for exact scores: the heap of lower estimates, full rooms, and answers as if nothing had waited."""
+
+import heapq
+
+import numpy as np
+import pytest
+from numba import njit
+
+from ipaq_index.scan import score_rows, top_k
+from ipaq_index.scan.eight import lowest_bit
+from ipaq_index.scan.reservoir import raise_least
+from tests.scan.test_scan import case
+
+
+def test_raise_least_is_a_heap():
+    values = np.random.default_rng(0).integers(0, 50, 300).astype(np.float32)
+    for function in (raise_least, raise_least.py_func):
+        heap, expected = np.full(7, -np.inf, np.float32), [-np.inf] * 7
+        for value in values:
+            if value > heap[0]:
+                function(heap, value)
+            heapq.heappushpop(expected, value)
+            assert heap[0] == expected[0]
+        assert sorted(heap) == sorted(values)[-7:]
+
+
+def test_lowest_bit():
+    @njit
+    def emitted(word):
+        return lowest_bit(word)
+
+    for bit in range(32):
+        word = np.uint32((0xABCDEF01 << bit | 1 << bit) & 0xFFFFFFFF)
+        assert emitted(word) == lowest_bit(int(word)) == bit
+
+
+@pytest.mark.parametrize("k", [1, 5, 200])
+@pytest.mark.parametrize("alike", [1, 40])
+def test_waiting_rows_are_scored_like_all(k, alike):
+    """``alike`` rows of every kind: with 40, more rows are as good as the k-th than can wait."""
+    packed, _, _ = case(1200, [4, 3, 1, 8, 0, 6, 2], with_bias=True, states=8)
+    first = np.arange(1200) // 32 // alike * 32 * alike % 1200 + np.arange(1200) % (1 if alike > 1 else 32)
+    packed.blocks[np.arange(1200) // 32, :, np.arange(1200) % 32] = packed.blocks[first // 32, :, first % 32]
+    packed.side[:1200], packed.bias[:1200] = packed.side[first], packed.bias[first]
+    p = np.random.default_rng(1).standard_normal((9, 7)).astype(np.float32)
+    exact = score_rows(packed, p, np.arange(1200))
+    scores, rows = top_k(packed, p, k, np.zeros(9, np.float32))
+    order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(scores, np.take_along_axis(exact, order, 1))
+    np.testing.assert_array_equal(rows, order)
