@@ -20,7 +20,6 @@ from ipaq_index.levels.path import Path, cheapest, path_cost
 from ipaq_index.levels.sums import Sums, sums_of, union
 
 DENSE = 256  # up to so many values, the table of all costs takes a few milliseconds at most
-CELLS = 4096
 CERTIFIED_INTERVALS = 8  # above, the certificate keeps too many cells to be worth its time
 ENOUGH = 4096  # nodes that need no further pruning
 PRECISION = 2.5e-10  # of the cost that rounding may put off
@@ -44,7 +43,16 @@ def exact_path(x: Floats, weights: Floats, k: int, kind: int) -> Path:
     """
     if len(x) <= DENSE:
         return cheapest_dense(cost_table(x, weights, kind), k)
-    return coarse_to_fine(sums_of(x, weights, block_for(len(x), CELLS), kind), k)
+    return coarse_to_fine(sums_of(x, weights, block_for(len(x), cells_for(k)), kind), k)
+
+
+def cells_for(k: int) -> int:
+    """Return the size of the first coreset.
+
+    What can be told from the optimum lies some D/k² above it, so a certificate takes cells in proportion to k². Else
+    only a μ is wanted, but a good one: each further guess costs a pass over all values.
+    """
+    return max(256, 32 * k * k) if k <= CERTIFIED_INTERVALS else max(1024, 16 * k)
 
 
 def block_for(n: int, cells: int) -> int:
@@ -54,7 +62,10 @@ def block_for(n: int, cells: int) -> int:
 
 def coarse_to_fine(sums: Sums, k: int) -> Path:
     """Return the ranks of a cheapest path of k intervals."""
-    ranks = coreset(sums, max(CELLS, 8 * k))
+    cells = cells_for(k)
+    # The μ of a coreset that holds a good part of the values, but not all, is not theirs.
+    everything = k > CERTIFIED_INTERVALS and sums.last <= 8 * cells
+    ranks = np.arange(sums.last + 1) if everything else coreset(sums, cells)
     nodes = sums.nodes(ranks)
     path, mu = cheapest(nodes, k, 0.0, sums.kind)
     if too_noisy(sums, nodes, path, bound_between(nodes, np.diff(ranks) > 1, k, mu, sums.kind)):
@@ -81,7 +92,7 @@ def in_pairs(sums: Sums) -> Sums:
 def prune(sums: Sums, ranks: Ranks, k: int, mu: float) -> Ranks:
     """Return all ranks at which the levels of an optimal path may lie, from a coreset's and a guess of μ."""
     low, high = ranks[:-1], ranks[1:]
-    left = sums.last + 1
+    left, cells = sums.last + 1, 2 * len(low)
     while True:
         nodes = sums.nodes(ranks)
         path, mu = cheapest(nodes, k, mu, sums.kind)
@@ -97,7 +108,7 @@ def prune(sums: Sums, ranks: Ranks, k: int, mu: float) -> Ranks:
         if values <= ENOUGH:
             return ranks_within(low, high, sums.last)
         left = values
-        step = max(1, values // (CELLS * 2))
+        step = max(1, values // cells)
         low, high = refined(low, high, step)
         ranks = union(0, low, high, sums.last)
 

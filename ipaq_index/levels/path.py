@@ -15,6 +15,7 @@ Path = npt.NDArray[np.int64]
 Parents = npt.NDArray[np.int32]
 
 PATIENCE = 8  # steps after which it is asked whether the search for a takeover can succeed at all
+NEAR = 3  # lengths apart at which the slope is a better guess than interpolation
 GUESSES = 24  # of μ by interpolation; by then the slope, which cannot fail, takes over
 
 
@@ -146,8 +147,8 @@ def cheapest(nodes: AnyNodes, k: int, mu: float, kind: int) -> tuple[Path, float
 
     Notes
     -----
-    First guesses follow D(k) ~ 1/k², that is μ ~ 1/k³. When they fail, μ is the slope between the two lengths around k
-    found so far: the path is then of a length between the two, or there is none better and the two are spliced. So the
+    First guesses follow D(k) ~ 1/k², that is μ ~ 1/k³. When they fail, or two lengths near k are known, μ is the slope
+    between the two: the path is then of a length between, or there is none better and the two are spliced. So the
     search ends, with ties too.
     """
     n = len(nodes.w)
@@ -162,9 +163,12 @@ def cheapest(nodes: AnyNodes, k: int, mu: float, kind: int) -> tuple[Path, float
     short_mu, long_mu = np.inf, 0.0
     if not mu > 0.0:
         mu = 2.0 * short_cost / float(k) ** 3
-    stalled = False
+    stalled, misses = False, 0
     for attempt in range(10 * n):  # each attempt, or the one after it, narrows the lengths down, so it ends before
-        by_slope = stalled or attempt > GUESSES or not long_mu < mu < short_mu
+        bracketed = np.isfinite(short_mu) and len(long) > 0
+        by_slope = (bracketed and (stalled or longer - shorter <= NEAR)) or attempt > GUESSES
+        if by_slope or not long_mu < mu < short_mu:
+            by_slope = True
         if by_slope:
             if len(long) == 0:
                 long = np.arange(n)
@@ -186,14 +190,18 @@ def cheapest(nodes: AnyNodes, k: int, mu: float, kind: int) -> tuple[Path, float
             long_mu = max(long_mu, mu)
             if not stalled:
                 long, long_cost, longer = path, path_cost(nodes, path, kind), count
-        mu = next_mu(mu, count, k, shorter, short_mu, longer, long_mu)
+        misses = misses + 1 if stalled else 0
+        mu = next_mu(mu, count, k, shorter, short_mu, longer, long_mu, misses)
     return splice(short, long, k), mu
 
 
 @njit(nogil=True, cache=True)
-def next_mu(mu: float, count: int, k: int, shorter: int, short_mu: float, longer: int, long_mu: float) -> float:
-    """Return the next guess of μ: by interpolation of log μ in log k, else by μ ~ 1/k³."""
+def next_mu(
+    mu: float, count: int, k: int, shorter: int, short_mu: float, longer: int, long_mu: float, misses: int
+) -> float:
+    """Return the next guess of μ: by interpolation of log μ in log k, else by μ ~ 1/k³, past k after misses."""
     if np.isfinite(short_mu) and long_mu > 0.0:
         share = np.log(longer / k) / np.log(longer / shorter)
         return float(long_mu * (short_mu / long_mu) ** share)
-    return float(mu * (count / k) ** 3)
+    aim = k + misses if count < k else max(1, k - misses)
+    return float(mu * (count / aim) ** 3)
