@@ -4,8 +4,8 @@ import numpy as np
 
 from ipaq_index.levels.bounds import bound_between
 from ipaq_index.levels.coreset import coreset, denser
-from ipaq_index.levels.exact import TOLERANCE, block_for, in_pairs, too_noisy
-from ipaq_index.levels.intervals import Floats, Ranks
+from ipaq_index.levels.exact import PRECISION, TOLERANCE, block_for, in_pairs, too_noisy
+from ipaq_index.levels.intervals import ADV, Floats, Ranks, noise
 from ipaq_index.levels.path import Path, cheapest, path_cost
 from ipaq_index.levels.sums import sums_of, union
 
@@ -58,6 +58,27 @@ class Coreset:
         finer = denser(self.ranks, path)
         finer_path, _ = cheapest(self.sums.nodes(finer), k, mu, self.sums.kind)
         return finer[finer_path], bound
+
+    def levels(self, path: Path) -> tuple[Floats, float | None]:
+        """Return the levels of a path of ranks, and their true cost, None where sums are not precise enough for it."""
+        nodes, x = self.sums.nodes(path), self.sums.x
+        if self.sums.precise:
+            return np.empty(0), None
+        if self.sums.kind == ADV:
+            cost, error = path_cost(nodes, np.arange(len(path)), ADV), noise(nodes, np.arange(len(path)))
+            return x[path], cost if error <= PRECISION * cost else None
+        total, first = np.diff(nodes.a + nodes.a_low), np.diff(nodes.b) + np.diff(nodes.b_low)
+        means = np.unique(first[total > 0] / total[total > 0])
+        levels = np.unique(self.sums.origin + means)
+        # Nearest rounding cuts half-way between the means, not quite where the path does.
+        ranks = union(0, np.searchsorted(x, levels[:-1] / 2 + levels[1:] / 2), self.sums.last)
+        if len(levels) < len(means) or len(ranks) != len(levels) + 1:
+            return levels, None
+        nodes = self.sums.nodes(ranks)
+        da, db, dg = (np.diff(high) + np.diff(low) for high, low in zip(nodes[1:4], nodes[4:], strict=True))
+        d = levels - self.sums.origin
+        cost = float(np.maximum(dg - 2 * d * db + d * d * da, 0).sum())
+        return levels, cost if noise(nodes, np.arange(len(ranks))) <= PRECISION * cost else None
 
 
 class Grid(Coreset):

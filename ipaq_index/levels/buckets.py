@@ -51,7 +51,7 @@ class Buckets:
     middle: int
 
 
-def fill(w: Floats, weights: Floats, precision: int, uniform: int = 0) -> Buckets | None:
+def fill(w: Floats, weights: Floats, ends: tuple[float, float], precision: int, uniform: int = 0) -> Buckets | None:
     """Put finite values into cells, or return None where no cells suit them.
 
     Parameters
@@ -60,12 +60,14 @@ def fill(w: Floats, weights: Floats, precision: int, uniform: int = 0) -> Bucket
         Values in any order.
     weights : (m,) float64 or (0,)
         Weights; empty for ones.
+    ends : (float, float)
+        The least and the largest value.
     precision : int
         Cells per doubling of the distance from the centre, as a power of two.
     uniform : int
         Number of cells of a uniform grid to be used instead; 0 for none.
     """
-    least, largest = float(w.min()), float(w.max())
+    least, largest = ends
     if uniform:
         centre, inverse, below = least, uniform / (largest - least) if largest > least else 0.0, 0
         above = uniform

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ipaq_index.interruptible import mapped
 from ipaq_index.levels.approximate import TRUSTED, Coreset, cells_for
 from ipaq_index.levels.intervals import ADV, MSE, Floats
-from ipaq_index.levels.solver import LevelSet, Method, finish, solve_prepared, solve_trivially
+from ipaq_index.levels.solver import LevelSet, Method, finish_coreset, solve_prepared, solve_trivially
 from ipaq_index.levels.values import Values, checked_count, checked_objective, checked_weights, prepare
 
 
@@ -114,7 +114,7 @@ def solve_sizes(values: Values, sizes: list[int], objective: str, method: str) -
         answer = solve_trivially(values, s, objective)
         if answer is None:
             coreset = coreset or Coreset(values.x, values.weights, kind, cells_for(max(sizes)))
-            answer = finish(values, "vmix", kind, *coreset.path(s - 1 if kind == ADV else s))
+            answer = finish_coreset(values, "vmix", coreset, s - 1 if kind == ADV else s)
             if answer.cost > TRUSTED * answer.lower_bound:
                 answer = solve_prepared(values, s, objective, "vmix", None)
         found.append(answer)

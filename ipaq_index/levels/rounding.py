@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.levels.intervals import Floats
-from ipaq_index.levels.values import check_finite, checked_line, checked_objective, checked_weights
+from ipaq_index.levels.values import checked_line, checked_objective, checked_weights, extremes
 
 Indices = npt.NDArray[np.int64]
 
@@ -39,7 +39,7 @@ def cost(
     """
     kind = checked_objective(objective)
     x, lam = checked_line(w, "w"), checked_weights(weights, np.size(w))
-    check_finite(x, "w")
+    extremes(x, "w")
     if kind == "asq" and len(lam):
         raise ValueError("weights: expected None for objective 'asq' ('adv' takes weights)")
     q = sorted_levels(levels)
@@ -82,7 +82,7 @@ def round_nearest(w: npt.ArrayLike, levels: npt.ArrayLike, return_index: bool = 
     (m,) float64, or int64 with ``return_index``
     """
     x = checked_line(w, "w")
-    check_finite(x, "w")
+    extremes(x, "w")
     q = ascending_levels(levels)
     chosen = nearest(x, q)
     return chosen if return_index else q[chosen]
@@ -118,7 +118,7 @@ def round_stochastic(
         If an argument is not what is said above; a value outside the levels cannot be rounded without bias.
     """
     x = checked_line(w, "w")
-    check_finite(x, "w")
+    extremes(x, "w")
     q = ascending_levels(levels)
     below = lower_neighbour(x, q)
     above = np.minimum(below + 1, len(q) - 1)
@@ -147,14 +147,14 @@ def lower_neighbour(x: Floats, q: Floats) -> Indices:
 def sorted_levels(levels: npt.ArrayLike) -> Floats:
     """Return levels sorted and without repetition, or raise."""
     q = checked_line(levels, "levels")
-    check_finite(q, "levels")
+    extremes(q, "levels")
     return np.unique(q)
 
 
 def ascending_levels(levels: npt.ArrayLike) -> Floats:
     """Return levels, or raise where they do not ascend: an index would not say which one is meant."""
     q = checked_line(levels, "levels")
-    check_finite(q, "levels")
+    extremes(q, "levels")
     if (np.diff(q) < 0).any():
         raise ValueError("levels: expected ascending levels")
     return q

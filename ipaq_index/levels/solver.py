@@ -16,11 +16,11 @@ from ipaq_index.levels.unsorted import mdv_in_cells, solve_in_cells
 from ipaq_index.levels.values import (
     SQUARES_FIT,
     Values,
-    check_finite,
     checked_count,
     checked_line,
     checked_objective,
     checked_weights,
+    extremes,
     prepare,
 )
 
@@ -147,7 +147,7 @@ def solve_prepared(values: Values, s: int, objective: str, method: str, eps: flo
         limit = TRUSTED if eps is None else 1 + eps
         while first or cells < len(x) // 4:
             coreset = (Coreset if method == "vmix" else Grid)(x, weights, kind, cells)
-            result = finish(values, method, kind, *coreset.path(k))
+            result = finish_coreset(values, method, coreset, k)
             # A grid is asked for as it is, where no bound is.
             if result.cost <= limit * result.lower_bound or (method == "grid" and eps is None):
                 return result
@@ -160,18 +160,17 @@ def solve_unsorted(
 ) -> LevelSet | None:
     """Solve approximately without sorting, or return None where that does not suit the values."""
     x = checked_line(w, "w")
-    check_finite(x, "w")
+    ends = extremes(x, "w")
     lam = checked_weights(weights, len(x))
-    top = float(max(abs(x.max()), abs(x.min())))
-    if abs(np.frexp(top)[1]) > SQUARES_FIT or (len(lam) and lam.max() == 0.0):
+    if abs(np.frexp(max(abs(ends[0]), abs(ends[1])))[1]) > SQUARES_FIT or (len(lam) and lam.max() == 0.0):
         return None
     if objective == "mdv":
-        answer = None if len(lam) else mdv_in_cells(x, s, EPS if eps is None else eps)
+        answer = None if len(lam) else mdv_in_cells(x, ends, s, EPS if eps is None else eps)
         method = "grid"
     else:
         kind = ADV if objective == "adv" else MSE
         method = "grid" if method == "grid" else "vmix"
-        answer = solve_in_cells(x, lam, s, kind, GRID_CELLS * s if method == "grid" else 0)
+        answer = solve_in_cells(x, lam, ends, s, kind, GRID_CELLS * s if method == "grid" else 0)
     if answer is None:
         return None
     levels, cost, lower = answer
@@ -204,6 +203,16 @@ def finish(values: Values, method: str, kind: int, path: npt.NDArray[np.int64], 
     return LevelSet(
         values.levels(levels), cost, objective, method, cost if lower is None else min(cost, values.cost(lower))
     )
+
+
+def finish_coreset(values: Values, method: str, coreset: Coreset, k: int) -> LevelSet:
+    """Return the level set of a coreset's best path of k intervals, without another pass over the values."""
+    path, lower = coreset.path(k)
+    levels, cost = coreset.levels(path)
+    if cost is None:
+        return finish(values, method, coreset.sums.kind, path, lower)
+    cost, objective = values.cost(cost), "adv" if coreset.sums.kind == ADV else "mse"
+    return LevelSet(values.levels(levels), cost, objective, method, min(cost, values.cost(lower)))
 
 
 def sorted_cost(x: Floats, weights: Floats, levels: Floats, objective: str) -> float:

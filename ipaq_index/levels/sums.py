@@ -59,6 +59,11 @@ class Sums:
         """The largest rank that a node may have: that of the last value, and one more for MSE, whose nodes are cuts."""
         return len(self.x) - 1 if self.kind == ADV else len(self.x)
 
+    @property
+    def origin(self) -> float:
+        """What values of nodes, and sums, are relative to."""
+        return 0.0 if self.precise else float(self.x[self.centre * self.block])
+
     def nodes(self, ranks: Ranks) -> Nodes | PreciseNodes:
         """Return the nodes at sorted ranks."""
         if self.precise:

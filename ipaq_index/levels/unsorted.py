@@ -23,7 +23,9 @@ from ipaq_index.levels.sums import outward
 FINEST = 16  # precision at which sorting is the better choice
 
 
-def solve_in_cells(w: Floats, weights: Floats, s: int, kind: int, uniform: int) -> tuple[Floats, float, float] | None:
+def solve_in_cells(
+    w: Floats, weights: Floats, ends: tuple[float, float], s: int, kind: int, uniform: int
+) -> tuple[Floats, float, float] | None:
     """Return levels, their true cost and a lower bound for ADV or MSE; None where cells are too coarse for the values.
 
     Parameters
@@ -32,6 +34,8 @@ def solve_in_cells(w: Floats, weights: Floats, s: int, kind: int, uniform: int) 
         Finite values in any order.
     weights : (m,) float64 or (0,)
         Weights; empty for ones.
+    ends : (float, float)
+        The least and the largest value.
     s : int
         Levels, at least 2.
     kind : int
@@ -39,7 +43,7 @@ def solve_in_cells(w: Floats, weights: Floats, s: int, kind: int, uniform: int) 
     uniform : int
         Cells of a uniform grid; 0 for cells that follow the tails.
     """
-    cells = fill(w, weights, int(np.ceil(np.log2(s))) + 3, uniform)
+    cells = fill(w, weights, ends, int(np.ceil(np.log2(s))) + 3, uniform)
     k = s - 1 if kind == ADV else s
     if cells is None or len(cells.low) <= s:
         return None
@@ -113,13 +117,15 @@ def mse_cost(w: Floats, weights: Floats, cells: Buckets, levels: Floats) -> floa
     return float(np.maximum(costs[whole], 0.0).sum()) + squares_in(w, weights, cells.cell, cut, levels, middles)
 
 
-def mdv_in_cells(w: Floats, s: int, eps: float) -> tuple[Floats, float, float] | None:
+def mdv_in_cells(w: Floats, ends: tuple[float, float], s: int, eps: float) -> tuple[Floats, float, float] | None:
     """Return levels, their true largest variance, and a lower bound that it is at most 1 + eps times above.
 
     Parameters
     ----------
     w : (m,) float64
         Finite values in any order.
+    ends : (float, float)
+        The least and the largest value.
     s : int
         Levels, at least 2.
     eps : float
@@ -127,13 +133,13 @@ def mdv_in_cells(w: Floats, s: int, eps: float) -> tuple[Floats, float, float] |
     """
     precision = int(np.ceil(np.log2(s))) + 3  # one pass mostly does
     while precision <= FINEST:
-        cells = fill(w, np.empty(0), precision)
+        cells = fill(w, np.empty(0), ends, precision)
         if cells is None:
             return None
-        ends = np.unique(np.concatenate([cells.low, cells.high]))
-        if len(ends) > s:
-            levels = exact_mdv(ends, np.empty(0), s)
-            bound = largest_in(ends, np.zeros(len(ends), dtype=np.int32), np.ones(1, dtype=np.bool_), levels)
+        few = np.unique(np.concatenate([cells.low, cells.high]))
+        if len(few) > s:
+            levels = exact_mdv(few, np.empty(0), s)
+            bound = largest_in(few, np.zeros(len(few), dtype=np.int32), np.ones(1, dtype=np.bool_), levels)
             cost = mdv_cost(w, cells, levels, bound)
             if cost <= (1 + eps) * bound:
                 return np.unique(levels), cost, bound

@@ -90,10 +90,15 @@ def checked_weights(weights: npt.ArrayLike | None, m: int) -> Floats:
     return array
 
 
-def check_finite(values: Floats, name: str) -> None:
-    """Raise ValueError where values are not finite."""
-    if not np.isfinite(values).all():
+def extremes(values: Floats, name: str) -> tuple[float, float]:
+    """Return the least and the largest value, or raise ValueError where values are not finite.
+
+    NumPy's minimum and maximum hand NaN on, so these two passes are the check.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    return low, high
 
 
 def prepare(w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objective, assume_sorted: bool) -> Values:
@@ -112,9 +117,9 @@ def prepare(w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objectiv
         Whether the caller says that ``w`` is ascending; it is checked.
     """
     x = checked_line(w, "w")
-    check_finite(x, "w")
     lam = checked_weights(weights, len(x))
     if not assume_sorted:
+        extremes(x, "w")
         if len(lam):
             order = np.argsort(x, kind="stable")
             x, lam = x[order], lam[order]
@@ -122,9 +127,10 @@ def prepare(w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objectiv
             x = np.sort(x)
     different = count_different(x)
     if different == 0:
+        extremes(x, "w")
         raise ValueError("w: expected ascending values, as assume_sorted=True says, got a descent")
-    top = max(abs(x[0]), abs(x[-1]))
-    exponent = int(np.frexp(top)[1])
+    low, high = extremes(x[:: max(1, len(x) - 1)], "w")  # the ends: what ascends between them is finite
+    exponent = int(np.frexp(max(abs(low), abs(high)))[1])
     weight_unit = 1.0
     if len(lam):
         weight_unit = float(np.ldexp(1.0, int(np.frexp(lam.max())[1]) - 1))
@@ -149,7 +155,7 @@ def count_different(x: Floats) -> int:
     descents = 0
     for i in range(1, len(x)):
         different += x[i] != x[i - 1]
-        descents += x[i] < x[i - 1]
+        descents += not x[i] >= x[i - 1]  # NaN included
     return different if descents == 0 else 0
 
 

@@ -72,12 +72,12 @@ def test_sorted_and_unsorted_input_is_told_apart_by_speed_alone():
 @pytest.mark.parametrize("precision", [4, 9])
 def test_cells_are_monotone_and_complete(precision):
     w = np.random.default_rng(3).standard_normal(5000)
-    cells = buckets.fill(w, np.empty(0), precision)
+    cells = buckets.fill(w, np.empty(0), (w.min(), w.max()), precision)
     order = np.argsort(w)
     assert (np.diff(cells.cell[order]) >= 0).all()
     assert (cells.low <= cells.high).all() and (cells.high[:-1] < cells.low[1:]).all()
     assert cells.sums[:, 0].sum() == len(w)
     assert cells.low[0] == w.min() and cells.high[-1] == w.max()
-    weighted = buckets.fill(w, np.full(5000, 2.0), precision)
+    weighted = buckets.fill(w, np.full(5000, 2.0), (w.min(), w.max()), precision)
     np.testing.assert_allclose(weighted.sums, 2 * cells.sums)
-    assert buckets.fill(np.ones(100), np.empty(0), precision) is None
+    assert buckets.fill(np.ones(100), np.empty(0), (1.0, 1.0), precision) is None
