@@ -104,17 +104,19 @@ def solve_many(
 
 
 def solve_sizes(values: Values, sizes: list[int], objective: str, method: str) -> list[LevelSet]:
-    """Solve one line for several sizes; approximate solutions share a coreset."""
+    """Solve one line for several sizes; approximate solutions share coresets."""
     if objective == "mdv" or method not in ("auto", "vmix"):
         return [solve_prepared(values, s, objective, method, None) for s in sizes]
     kind = ADV if objective == "adv" else MSE
-    coreset: Coreset | None = None
+    coresets: dict[int, Coreset] = {}  # by size
     found = []
     for s in sizes:
         answer = solve_trivially(values, s, objective)
         if answer is None:
-            coreset = coreset or Coreset(values.x, values.weights, kind, cells_for(max(sizes)))
-            answer = finish_coreset(values, "vmix", coreset, s - 1 if kind == ADV else s)
+            cells = cells_for(s)
+            if cells not in coresets:
+                coresets[cells] = Coreset(values.x, values.weights, kind, cells)
+            answer = finish_coreset(values, "vmix", coresets[cells], s - 1 if kind == ADV else s)
             if answer.cost > TRUSTED * answer.lower_bound:
                 answer = solve_prepared(values, s, objective, "vmix", None)
         found.append(answer)

@@ -124,7 +124,8 @@ def prepare(w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objectiv
             order = np.argsort(x, kind="stable")
             x, lam = x[order], lam[order]
         else:
-            x = np.sort(x)
+            narrow = np.asarray(w).dtype == np.float32  # sorts in half the time
+            x = np.sort(np.asarray(w)).astype(np.float64) if narrow else np.sort(x)
     different = count_different(x)
     if different == 0:
         extremes(x, "w")
