@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from ipaq_index.levels.bounds import bound_between
+from ipaq_index.levels.bounds import lower_bound
 from ipaq_index.levels.coreset import coreset, denser
 from ipaq_index.levels.exact import PRECISION, TOLERANCE, block_for, in_pairs, too_noisy
-from ipaq_index.levels.intervals import ADV, Floats, Ranks, noise
+from ipaq_index.levels.intervals import ADV, AnyNodes, Floats, Ranks, noise
 from ipaq_index.levels.path import Path, cheapest, path_cost
 from ipaq_index.levels.sums import sums_of, union
 
-CELLS_PER_LEVEL = 12
+CELLS_PER_LEVEL = 16
 FEWEST_CELLS = 512
-TRUSTED = 2.0  # a cost is taken as good up to so many times its lower bound; 1.0 to 1.3 is usual
+TRUSTED = 2.0  # a cost is taken as good up to so many times its lower bound; 1.0 to 1.1 is usual
 
 
 class Coreset:
@@ -44,13 +44,13 @@ class Coreset:
         before, mu = self._last
         nodes = self.sums.nodes(self.ranks)
         path, mu = cheapest(nodes, k, mu * (before / k) ** 3, self.sums.kind)
-        bound = bound_between(nodes, np.diff(self.ranks) > 1, k, mu, self.sums.kind)
+        bound = self.bound(nodes, path, k, mu)
         if too_noisy(self.sums, nodes, path, bound, TOLERANCE):
             self.sums = in_pairs(self.sums)
             self.ranks = self.choose()
             nodes = self.sums.nodes(self.ranks)
             path, mu = cheapest(nodes, k, 0.0, self.sums.kind)
-            bound = bound_between(nodes, np.diff(self.ranks) > 1, k, mu, self.sums.kind)
+            bound = self.bound(nodes, path, k, mu)
         self._last = (k, mu)
         if len(self.ranks) > self.sums.last:
             return self.ranks[path], path_cost(nodes, path, self.sums.kind)
@@ -58,6 +58,11 @@ class Coreset:
         finer = denser(self.ranks, path)
         finer_path, _ = cheapest(self.sums.nodes(finer), k, mu, self.sums.kind)
         return finer[finer_path], bound
+
+    def bound(self, nodes: AnyNodes, path: Path, k: int, mu: float) -> float:
+        """Return what no path of k intervals costs less than, from the cheapest one through the coreset."""
+        cost = path_cost(nodes, path, self.sums.kind)
+        return lower_bound(nodes, np.diff(self.ranks) > 1, k, mu, cost, self.sums.kind)
 
     def levels(self, path: Path) -> tuple[Floats, float | None]:
         """Return the levels of a path of ranks, and their true cost, None where sums are not precise enough for it."""

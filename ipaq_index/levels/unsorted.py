@@ -11,13 +11,13 @@ import numpy.typing as npt
 from numba import njit
 
 from ipaq_index.levels.approximate import TRUSTED
-from ipaq_index.levels.bounds import bound_between
+from ipaq_index.levels.bounds import lower_bound
 from ipaq_index.levels.buckets import Buckets, Cells, fill
 from ipaq_index.levels.coreset import cell_size
 from ipaq_index.levels.exact import TOLERANCE
 from ipaq_index.levels.intervals import ADV, Floats, Nodes, noise
 from ipaq_index.levels.mdv import exact_mdv
-from ipaq_index.levels.path import cheapest
+from ipaq_index.levels.path import cheapest, path_cost
 from ipaq_index.levels.sums import outward
 
 FINEST = 16  # precision at which sorting is the better choice
@@ -62,7 +62,7 @@ def solve_in_cells(
     else:
         nodes, between = Nodes(*np.hstack([lower, upper[:, -1:]])), cells.low < cells.high
     path, mu = cheapest(nodes, k, 0.0, kind)
-    bound = bound_between(nodes, between, k, mu, kind)
+    bound = lower_bound(nodes, between, k, mu, path_cost(nodes, path, kind), kind)
     if noise(nodes, path) > TOLERANCE * bound:
         return None
     if kind == ADV:
