@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.index.validation import LARGEST
 from ipaq_index.interruptible import apart, slices
 from ipaq_index.quantizer.product import product
 
@@ -189,8 +190,11 @@ class Partition:
         """
         for name, shape in {"centroids": (nlist, dim), "weights": (nlist,), "shifts": (nlist,)}.items():
             found = arrays.get(name)
+            # Means of vectors up to LARGEST, which k-means may have moved apart a little.
             if found is None or found.shape != shape or found.dtype != np.float32 or not np.isfinite(found).all():
                 raise ValueError(f"section 'partition.{name}': expected finite float32 {shape}")
+            if name == "centroids" and np.abs(found).max() > 2 * LARGEST:
+                raise ValueError(f"section 'partition.{name}': expected values up to {LARGEST:g}")
         return cls(arrays["centroids"], arrays["weights"], arrays["shifts"])
 
     def _lifted(self) -> Vectors:

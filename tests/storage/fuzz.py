@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -239,8 +240,11 @@ def run(first: int, cases: int, progress: bool = False) -> Counter[str]:
             print(number, flush=True)
         try:
             tally[f"{kind} {outcome(data)}"] += 1
-        except BaseException as error:
-            raise AssertionError(f"case {number} ({kind})") from error
+        except Exception as error:
+            if not progress:
+                raise AssertionError(f"case {number} ({kind})") from error
+            tally[f"FAILED {number} {kind}"] += 1
+            traceback.print_exc()
     faulthandler.cancel_dump_traceback_later()
     return tally
 
@@ -264,7 +268,7 @@ def main() -> None:
         _limit_memory()
         tally = run(options.first, options.cases, progress=True)
         print(*(f"{count:8,} {name}" for name, count in sorted(tally.items())), sep="\n")
-        return
+        raise SystemExit(any(name.startswith("FAILED") for name in tally))
     start = time.perf_counter()
     environment = os.environ | {
         "NUMBA_BOUNDSCHECK": "1",
