@@ -14,7 +14,7 @@ from ipaq_index.index.validation import as_count
 Metric = Literal["ip", "cosine", "l2"]
 METRICS = get_args(Metric)
 SCALE_BYTES = 2
-MOST_THREADS = 1024  # whatever a caller, or a file, asks for
+MOST_THREADS = 64  # where there are fewer cores, whatever a caller, or a file, asks for
 NORM_BYTES = 4  # metric "l2" keeps -|x|²/2 beside the codes, in float32
 
 
@@ -106,5 +106,10 @@ def thread_count(*choices: int | None) -> int:
     """Return the first choice that is not None, else the number of cores this process may use."""
     for choice in choices:
         if choice is not None:
-            return min(as_count(choice, "threads"), MOST_THREADS)
+            return min(as_count(choice, "threads"), max(MOST_THREADS, cores()))
+    return cores()
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

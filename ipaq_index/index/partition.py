@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.index.config import cores
 from ipaq_index.index.validation import LARGEST
 from ipaq_index.interruptible import apart, slices
 from ipaq_index.quantizer.product import product
@@ -236,7 +237,7 @@ def _faiss_threads(threads: int) -> Iterator[None]:
     import faiss
 
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
+    faiss.omp_set_num_threads(min(threads, cores()))  # each has a stack, and OpenMP ends the process if one fails
     try:
         yield
     finally:
