@@ -15,11 +15,12 @@ import numpy as np
 from ipaq_index.levels.bounds import bound_between, through_cells
 from ipaq_index.levels.coreset import coreset
 from ipaq_index.levels.dense import cheapest_dense, cost_table
-from ipaq_index.levels.intervals import AnyNodes, Floats, Ranks, noise
+from ipaq_index.levels.intervals import UNIT, AnyNodes, Floats, Ranks, noise
 from ipaq_index.levels.path import Path, cheapest, path_cost
 from ipaq_index.levels.sums import Sums, sums_of, union
 
 DENSE = 256  # up to so many values, the table of all costs takes a few milliseconds at most
+TABLE = 1024  # where nothing else is precise enough: up to 0.2 s
 CERTIFIED_INTERVALS = 8  # above, the certificate keeps too many cells to be worth its time
 ENOUGH = 4096  # nodes that need no further pruning
 PRECISION = 2.5e-10  # of the cost that rounding may put off
@@ -64,24 +65,33 @@ def coarse_to_fine(sums: Sums, k: int) -> Path:
     """Return the ranks of a cheapest path of k intervals."""
     cells = cells_for(k)
     # The μ of a coreset that holds a good part of the values, but not all, is not theirs.
-    everything = k > CERTIFIED_INTERVALS and sums.last <= 8 * cells
-    ranks = np.arange(sums.last + 1) if everything else coreset(sums, cells)
+    all_ranks = k > CERTIFIED_INTERVALS and sums.last <= 8 * cells
+    ranks = np.arange(sums.last + 1) if all_ranks else coreset(sums, cells)
     nodes = sums.nodes(ranks)
     path, mu = cheapest(nodes, k, 0.0, sums.kind)
     if too_noisy(sums, nodes, path, bound_between(nodes, np.diff(ranks) > 1, k, mu, sums.kind)):
         return coarse_to_fine(in_pairs(sums), k)
     if len(ranks) <= sums.last:
         ranks = prune(sums, ranks, k, mu) if k <= CERTIFIED_INTERVALS else np.arange(sums.last + 1)
-        path, _ = cheapest(sums.nodes(ranks), k, mu, sums.kind)
+        nodes = sums.nodes(ranks)
+        path, _ = cheapest(nodes, k, mu, sums.kind)
+    # Costs of 1e-16 and 1e60 side by side leave no digits of the smaller ones in a potential.
+    whole = path_cost(nodes, np.array([0, len(nodes.w) - 1]), sums.kind)
+    if len(sums.x) <= TABLE and UNIT * whole > PRECISION * path_cost(nodes, path, sums.kind):
+        return cheapest_dense(cost_table(sums.x, sums.weights, sums.kind), k)
     return ranks[path]
 
 
 def too_noisy(sums: Sums, nodes: AnyNodes, path: Path, bound: float, share: float = PRECISION) -> bool:
     """Return whether rounding could hide which path is the cheapest, to a share of its cost: precise sums are due then.
 
-    Compared with the lower bound, as noise may have led the path astray, to a cost that would hide it.
+    Compared with the lower bound, as noise may have led the path astray, to a cost that would hide it. A value of much
+    weight may have done so though the path avoids it.
     """
-    return not sums.precise and noise(nodes, path) > share * bound
+    if sums.precise:
+        return False
+    away = UNIT * sums.weights.max() * (nodes.w[-1] - nodes.w[0]) ** 2 if len(sums.weights) else 0.0
+    return noise(nodes, path) + away > share * bound
 
 
 def in_pairs(sums: Sums) -> Sums:

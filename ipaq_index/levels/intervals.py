@@ -86,8 +86,8 @@ def plain_cost(left: Any, i: int, right: Any, j: int, kind: int) -> float:
 def precise_cost(left: Any, i: int, right: Any, j: int, kind: int) -> float:
     """Return the cost in pairs of floats.
 
-    The origin is moved to ``w_i`` in pairs: M = Δβ - w_i Δα and Q = Δγ - w_i (2Δβ - w_i Δα) are of the interval's own
-    magnitude, so what follows loses nothing.
+    The origin is moved to ``w_i``: M = Δβ - w_i Δα and Q = Δγ - w_i (2Δβ - w_i Δα). ADV is ``(w_j - w_i) M - Q``, where
+    an end of much weight cancels, so this is in pairs too. For MSE the origin is moved once more, near the mean.
     """
     wi = left.w[i]
     da, da_low = plus(right.a[j], right.a_low[j], -left.a[i], -left.a_low[i])
@@ -98,11 +98,19 @@ def precise_cost(left: Any, i: int, right: Any, j: int, kind: int) -> float:
     t, t_low = plus(db, db_low, m, m_low)
     p, p_low = times(t, t_low, wi)
     q, q_low = plus(dg, dg_low, -p, -p_low)
-    moment, square = m + m_low, q + q_low
     if kind == ADV:
-        cost = (right.w[j] - wi) * moment - square
+        gap, gap_low = plus(right.w[j], 0.0, -wi, 0.0)
+        p, p_low = times(m, m_low, gap)
+        cost, cost_low = plus(p, p_low + m * gap_low, -q, -q_low)
+        cost += cost_low
     elif da > 0.0:
-        cost = square - moment * moment / da
+        mean = m / da
+        p, p_low = times(da, da_low, mean)
+        rest, rest_low = plus(m, m_low, -p, -p_low)
+        t, t_low = plus(m, m_low, rest, rest_low)
+        p, p_low = times(t, t_low, mean)
+        q, q_low = plus(q, q_low, -p, -p_low)
+        cost = q + q_low - rest * rest / da
     else:
         cost = 0.0
     return cost if cost > 0.0 else 0.0

@@ -8,6 +8,16 @@ from ipaq_index.levels.pairs import plus, product, times
 
 
 @njit(nogil=True, cache=True)
+def differences_exact(x: Floats, origin: float) -> bool:
+    """Return whether no value's distance from the origin is rounded: then sums can do without a common offset."""
+    for value in x:
+        _, low = plus(value, 0.0, -origin, 0.0)
+        if low != 0.0:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
 def add_value(sums: Floats, w: float, weight: float) -> None:
     """Add λ, λw, λw² to three pairs, ``(high, high, high, low, low, low)``."""
     b, b_low = product(weight, w)
@@ -18,19 +28,19 @@ def add_value(sums: Floats, w: float, weight: float) -> None:
 
 
 @njit(nogil=True, cache=True)
-def precise_prefix(x: Floats, weights: Floats, block: int, centre: int) -> Floats:
+def precise_prefix(x: Floats, weights: Floats, block: int, centre: int, origin: float) -> Floats:
     """Return the sums from the centre outwards to each block boundary, negative on its left, (blocks + 1, 6)."""
     n = len(x)
     blocks = (n + block - 1) // block
     out = np.zeros((blocks + 1, 6))
     sums = np.zeros(6)
     for i in range(centre * block, n):
-        add_value(sums, x[i], weights[i] if len(weights) else 1.0)
+        add_value(sums, x[i] - origin, weights[i] if len(weights) else 1.0)
         if (i + 1) % block == 0 or i == n - 1:
             out[i // block + 1] = sums
     sums[:] = 0.0
     for i in range(centre * block - 1, -1, -1):
-        add_value(sums, x[i], -(weights[i] if len(weights) else 1.0))
+        add_value(sums, x[i] - origin, -(weights[i] if len(weights) else 1.0))
         if i % block == 0:
             out[i // block] = sums
     return out
@@ -38,7 +48,7 @@ def precise_prefix(x: Floats, weights: Floats, block: int, centre: int) -> Float
 
 @njit(nogil=True, cache=True)
 def precise_nodes(
-    x: Floats, weights: Floats, block: int, centre: int, prefix: Floats, ranks: Ranks, kind: int
+    x: Floats, weights: Floats, block: int, centre: int, origin: float, prefix: Floats, ranks: Ranks, kind: int
 ) -> Floats:
     """Return the columns of nodes at sorted ranks, (7, len(ranks)), as `nodes_at` does."""
     n = len(x)
@@ -53,9 +63,9 @@ def precise_nodes(
             at = rank // block * block
             sums[:] = prefix[rank // block]
         while at < rank:
-            add_value(sums, x[at], weights[at] if len(weights) else 1.0)
+            add_value(sums, x[at] - origin, weights[at] if len(weights) else 1.0)
             at += 1
-        out[0, r] = x[min(rank, n - 1)]
+        out[0, r] = x[min(rank, n - 1)] - origin
         out[1:, r] = sums
     at = n + block
     for r in range(first_right - 1, -1, -1):
@@ -67,7 +77,7 @@ def precise_nodes(
             sums[:] = prefix[stop]
         while at > low:
             at -= 1
-            add_value(sums, x[at], -(weights[at] if len(weights) else 1.0))
-        out[0, r] = x[rank]
+            add_value(sums, x[at] - origin, -(weights[at] if len(weights) else 1.0))
+        out[0, r] = x[rank] - origin
         out[1:, r] = sums
     return out

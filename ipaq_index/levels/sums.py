@@ -19,7 +19,7 @@ from numba import njit
 
 from ipaq_index.levels.intervals import ADV, Floats, Nodes, PreciseNodes, Ranks
 from ipaq_index.levels.pairs import plus
-from ipaq_index.levels.precise import precise_nodes, precise_prefix
+from ipaq_index.levels.precise import differences_exact, precise_nodes, precise_prefix
 
 REASSOCIATE = {"reassoc", "contract"}  # lets a sum be vectorised; leaves nan and inf as they are
 
@@ -43,7 +43,9 @@ class Sums:
     kind : int
         `ADV` or `MSE`.
     precise : bool
-        Whether costs are pairs of floats too; the origin of sums is then 0.
+        Whether costs are pairs of floats too.
+    origin : float
+        What values of nodes, and sums, are relative to.
     """
 
     x: Floats
@@ -52,22 +54,20 @@ class Sums:
     centre: int
     prefix: Floats
     kind: int
-    precise: bool = False
+    precise: bool
+    origin: float
 
     @property
     def last(self) -> int:
         """The largest rank that a node may have: that of the last value, and one more for MSE, whose nodes are cuts."""
         return len(self.x) - 1 if self.kind == ADV else len(self.x)
 
-    @property
-    def origin(self) -> float:
-        """What values of nodes, and sums, are relative to."""
-        return 0.0 if self.precise else float(self.x[self.centre * self.block])
-
     def nodes(self, ranks: Ranks) -> Nodes | PreciseNodes:
         """Return the nodes at sorted ranks."""
         if self.precise:
-            columns = precise_nodes(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind)
+            columns = precise_nodes(
+                self.x, self.weights, self.block, self.centre, self.origin, self.prefix, ranks, self.kind
+            )
             return PreciseNodes(*columns)
         return Nodes(*nodes_at(self.x, self.weights, self.block, self.centre, self.prefix, ranks, self.kind))
 
@@ -76,10 +76,14 @@ def sums_of(x: Floats, weights: Floats, block: int, kind: int, precise: bool = F
     """Return the sums of sorted values, in blocks of ``block``."""
     blocks = -(-len(x) // block)
     centre = blocks // 2
+    origin = float(x[centre * block])
     if precise:
-        return Sums(x, weights, block, centre, precise_prefix(x, weights, block, centre), kind, True)
-    parts = block_sums(x, weights, block, x[centre * block])
-    return Sums(x, weights, block, centre, outward(parts, centre), kind)
+        if not differences_exact(x, origin):
+            origin = 0.0
+        prefix = precise_prefix(x, weights, block, centre, origin)
+    else:
+        prefix = outward(block_sums(x, weights, block, origin), centre)
+    return Sums(x, weights, block, centre, prefix, kind, precise, origin)
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)
