@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eval import config
+from eval import config, scan
 from eval.datasets.loading import FOLDER
 from eval.run import run
 
@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=140)
     folder = arguments.out / (arguments.config.stem + ("-fast" if arguments.fast else ""))
     try:
+        if (speed := scan.load(arguments.config)) is not None:
+            scan.run(speed, folder, arguments.out / "cache", Console(width=200), arguments.data)
+            return 0
         experiment = config.load(arguments.config, arguments.fast)
         run(experiment, folder, arguments.out / "cache", console, arguments.data)
     except (ValueError, OSError, ModuleNotFoundError) as error:
