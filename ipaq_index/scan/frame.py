@@ -15,9 +15,8 @@ from ipaq_index.scan.packed import QUAD, Floats, Meaning
 
 TOP = 255  # largest sum of a pair's two look-ups: they are added as bytes
 TOP_WEIGHT = 127
-MARGIN = np.float32(
-    5
-)  # standard deviations added to estimates: the answer is that of exact scoring but for 1 row in 10^6
+DOUBT = np.float32(10)  # a row's look-ups are below its exact score with probability e^-10 at most
+MARGIN = np.float32(5)  # by Hoeffding's bound, a row's products are below its exact score with e^(-5²/2) at most
 FAR = np.float32(1 << 30)
 TINY = np.float32(1e-30)  # least step, so that its inverse is finite
 
@@ -93,6 +92,11 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
 
     Each table's minimum goes into the start; all share one step, so that look-ups add up without weights.
 
+    What a piece does not tell, the exact level less the piece's value, is taken for a chance of known mean square and
+    range. By Chernoff's bound the sum of such chances exceeds ``DOUBT / t + sum_j log E[exp(t p_j chance_j)] / t`` with
+    probability ``exp(-DOUBT)`` at most, for any t. The logarithms depend on the piece's value: they go into the tables,
+    so rows whose levels stand far apart have a larger margin than others.
+
     Parameters
     ----------
     p : (d,) float32
@@ -101,30 +105,71 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
     """
     nibbles = 2 * QUAD * len(lookups)
     table = np.zeros((nibbles, 16), dtype=np.float32)
+    base, variance = np.float32(0), np.float32(0)
     for n in range(len(meaning.pieces)):
         j, _, width, nibble, position = meaning.pieces[n]
         if nibble < 2 * meaning.first_pairs:
             for value in range(16):
                 table[nibble, value] += p[j] * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
-    base, widest, variance = np.float32(0), np.float32(0), np.float32(0)
+            mean = np.float32(0)
+            for value in range(1 << width):
+                mean += meaning.piece_spread[n, 0, value]
+            variance += p[j] * p[j] * mean / np.float32(1 << width)
     for j in range(len(p)):
-        base += p[j] * meaning.fixed[j]
-        variance += p[j] * p[j] * meaning.piece_variance[j]
-    for pair in range(nibbles // 2):
-        together = np.float32(0)
-        for nibble in (2 * pair, 2 * pair + 1):
-            least, most = table[nibble].min(), table[nibble].max()
-            base += least
-            table[nibble] -= least
-            together += most - least
-        widest = max(widest, together)
-    step = max(np.float32(widest / (TOP - 1)), TINY)  # two entries may be rounded up
+        base += p[j] * meaning.fixed[j] + p[j] * meaning.unread[0, j]
+        variance += p[j] * p[j] * meaning.unread[1, j]
+    rounding = np.float32(nibbles / 12)  # mean square, in steps: rounding is uniform in a step
+    variance += _step(table) ** 2 * rounding
+    t = np.float32(0)
+    if variance > 0:
+        t = np.sqrt(np.float32(2) * DOUBT / variance)
+        for n in range(len(meaning.pieces)):
+            j, _, width, nibble, position = meaning.pieces[n]
+            if nibble < 2 * meaning.first_pairs:
+                for value in range(16):
+                    square, low, high = meaning.piece_spread[n, :, (value >> position) & ((1 << width) - 1)]
+                    table[nibble, value] += excess(t, p[j], square, low, high)
+        for j in range(len(p)):
+            base += excess(t, p[j], meaning.unread[1, j], meaning.unread[2, j], meaning.unread[3, j])
+        base += DOUBT / t
+    for nibble in range(nibbles):
+        least = table[nibble].min()
+        base += least
+        table[nibble] -= least
+    step = _step(table)
     for nibble in range(nibbles):
         pair, part = nibble // 2, nibble % 2
         for value in range(16):
             lookups[pair // QUAD, part, pair % QUAD, value] = np.int64(table[nibble, value] / step + np.float32(0.5))
-    variance += step * step * np.float32(nibbles / 12)  # rounding is uniform in a step
-    return as_start((base + MARGIN * np.sqrt(variance)) / step), step
+    base += np.float32(0.5) * t * step * step * rounding
+    return as_start(base / step), step
+
+
+@njit(nogil=True, cache=True)
+def excess(t: np.float32, weight: np.float32, square: np.float32, low: np.float32, high: np.float32) -> np.float32:
+    """Bound ``log E[exp(t weight x)] / t`` of a chance x of mean 0, given its mean square and its range.
+
+    The lesser of Hoeffding's bound, which knows the range, and Bennett's, which knows the mean square and the largest
+    value ("Probability inequalities for the sum of independent random variables", 1962).
+    """
+    most = high if weight > 0 else -low
+    x = t * abs(weight) * most
+    # (e^x - 1 - x) / x²; beyond x = 2, where the series would need more terms, Hoeffding's bound is the lesser
+    series = np.float32(0.5) + x * (
+        np.float32(1 / 6) + x * (np.float32(1 / 24) + x * (np.float32(1 / 120) + x * np.float32(1 / 500)))
+    )
+    range_ = high - low
+    return t * weight * weight * min(square * series, range_ * range_ * np.float32(0.125))
+
+
+@njit(nogil=True, cache=True)
+def _step(table: Floats) -> np.float32:
+    """Return the step in which a pair's two tables, less their minima, span at most `TOP`."""
+    widest = np.float32(0)
+    for pair in range(len(table) // 2):
+        low, high = table[2 * pair], table[2 * pair + 1]
+        widest = max(widest, low.max() - low.min() + high.max() - high.min())
+    return max(np.float32(widest / (TOP - 1)), TINY)  # two entries may be rounded up
 
 
 @njit(nogil=True, cache=True)

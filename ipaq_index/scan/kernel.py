@@ -1,19 +1,17 @@
-"""The compiled part of a search. Sees arrays only.
+"""A search for many queries, by products, and what all searches share. Sees arrays only.
 
-A scan scores all rows from above. By look-ups, each row whose score is not below the k-th best exact score so far is
-scored exactly. By products, rows wait, and those are scored in the end whose upper estimate is not below the k-th best
-lower one.
+A scan scores all rows from above and from below. Rows wait, and those are scored exactly in the end whose upper
+estimate is not below the k-th best lower one.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.scan.block import BLOCK, GROUP, Tile, addresses, decode, next_lookup, next_product, row_total, scale
+from ipaq_index.scan.block import BLOCK, GROUP, Tile, addresses, decode, next_product, scale
 from ipaq_index.scan.eight import ROWS, lowest_bit, make_eight, row_totals
-from ipaq_index.scan.frame import Frame, Weights, fill_lookups, make_frame, make_weights
+from ipaq_index.scan.frame import Frame, Weights, make_frame, make_weights
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import order, push, raise_least
 
@@ -88,46 +86,6 @@ class Waiting(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best) -> None:
-    """Scan query by query.
-
-    Parameters
-    ----------
-    isa : Isa
-        See `ipaq_index.scan.isa`.
-    rows, meaning : Rows, Meaning
-        Codes and what they mean.
-    p : (nq, d) float32
-        Projected queries.
-    lists : Lists
-        Of each query.
-    best : Best
-        Result.
-    """
-    queries, known = np.zeros(1, dtype=np.int64), known_parts(p, meaning)
-    for q in range(len(p)):
-        tables = np.zeros((-(-meaning.first_pairs // QUAD), 2, QUAD, 16), dtype=np.uint8)
-        frame = make_frame(tables, 1)
-        frame.start[0], step = fill_lookups(p[q], meaning, tables)
-        frame.bars[0, 0] = np.float32(1) / step
-        queries[0] = q
-        for member in range(lists.begins[q], lists.begins[q + 1]):
-            block, last = lists.spans[lists.members[member]]
-            aim(frame, 0, lists.shifts[member], best.floors[q])
-            while block < last:
-                stop = last
-                if len(rows.words):
-                    while block < last and not rows.words[block]:
-                        block += 1
-                    stop = min(block + 1, last)
-                found = next_lookup(isa, rows, meaning, (block, stop), frame)
-                if found < stop:
-                    collect(frame, 1, rows, meaning, p, known, found, queries, lists.shifts[member : member + 1], best)
-                    found += 1
-                block = found
-
-
-@njit(nogil=True, cache=True)
 def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best, certain: bool) -> None:
     """Scan list by list, decoding each row once for all queries that ask for it.
 
@@ -139,7 +97,7 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
         Whether no row may be missed whose exact score is not below its query's floor, which then comes as a score; see
         `make_weights`.
     others
-        As in `by_lookups`.
+        As in `few.by_lookups`.
     """
     quads = len(meaning.active) // QUAD
     size = max(1, TILE_BYTES // (QUAD * BLOCK * max(1, quads)))
@@ -329,61 +287,6 @@ def aim(frame: Frame, g: int, shift: np.float32, floor: np.float32) -> None:
     """Set what a query's scores are measured by: ``shift`` as it is added to scores, ``floor`` of `Best`."""
     frame.bars[1, g] = shift * frame.bars[0, g]
     frame.bars[2, g] = floor
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def collect(
-    frame: Frame,
-    size: int,
-    rows: Rows,
-    meaning: Meaning,
-    p: Floats,
-    known: Floats,
-    block: int,
-    queries: Integers,
-    shifts: Floats,
-    best: Best,
-) -> None:
-    """Score a block's promising rows exactly, keep the best of them and raise floors."""
-    inverse, shift, floor = frame.bars
-    for g in range(size):
-        above = frame.above[g]
-        frame.above[g] = 0
-        if len(rows.words):
-            above &= rows.words[block]
-        q = queries[g]
-        row = block * BLOCK
-        while above and row < rows.size:
-            if above & np.uint32(1):
-                estimate = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(
-                    frame.sums[g, row - block * BLOCK]
-                )
-                if len(rows.bias):
-                    estimate += rows.bias[row] * inverse[g]
-                estimate += shift[g]
-                if estimate >= floor[g]:
-                    score = exact(rows, meaning, p[q], known[q], row, frame.bits) + shifts[g]
-                    key = min(estimate, score * inverse[g])
-                    count = push(best.keys[q], best.rows[q], best.scores[q], best.counts[q], key, row, score)
-                    best.counts[q] = count
-                    if count == best.keys.shape[1]:
-                        floor[g] = best.floors[q] = best.keys[q, 0]
-            above >>= np.uint32(1)
-            row += 1
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def exact(
-    rows: Rows, meaning: Meaning, p: Floats, known: np.float32, row: int, bits: npt.NDArray[np.int32]
-) -> np.float32:
-    """Return ``scale * sum_j p_j level_j + bias`` of one row, walking the trellis where there is one.
-
-    ``known`` is the part of the sum that dimensions without bits make up; ``bits`` is room for an int32.
-    """
-    score = scale(rows.side[row], meaning.scale_format, bits) * (row_total(rows, meaning, p, row) + known)
-    if len(rows.bias):
-        score += rows.bias[row]
-    return score
 
 
 @njit(nogil=True, cache=True)

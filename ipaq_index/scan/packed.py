@@ -27,8 +27,12 @@ class Meaning(NamedTuple):
         See `Layout`.
     piece_values : (n, 16) float32
         What a scan by look-ups adds, times the query's coordinate, for each value of a piece; 0 in the second part.
-    piece_variance : (d,) float32
-        Mean square error of the sum of a dimension's piece values.
+    piece_spread : (n, 3, 16) float32
+        What is not known of a level when the piece is, the level less the sum of the dimension's piece values: mean
+        square, least and most; 0 but for a dimension's first piece.
+    unread : (4, d) float32
+        Of dimensions that have no bits in the first part: mean level, and mean square, least and most of what is not
+        known; else 0.
     fixed : (d,) float32
         The level of dimensions without bits, else 0.
     steps : (n, 4) int64
@@ -50,7 +54,8 @@ class Meaning(NamedTuple):
 
     pieces: Pieces
     piece_values: Floats
-    piece_variance: Floats
+    piece_spread: Floats
+    unread: Floats
     fixed: Floats
     steps: Integers
     active: Integers
@@ -117,7 +122,7 @@ class CodeBook:
         self.meaning = Meaning(
             layout.pieces,
             values,
-            _piece_variance(layout, values, levels, trellis),
+            *_spread(layout, values, levels, trellis),
             np.where(layout.bits == 0, levels[:, 0], np.float32(0)),
             _steps(layout),
             active,
@@ -194,16 +199,29 @@ def _piece_values(layout: Layout, symbol_levels: Floats) -> Floats:
     return values
 
 
-def _piece_variance(layout: Layout, values: Floats, levels: Floats, trellis: bool) -> Floats:
-    """Return the mean square of level less piece values, all levels counting alike.
-
-    Outer levels lie further apart and are rarer than that, so this is an upper estimate.
-    """
-    errors = [levels[j, : 1 << int(b) + (trellis and b > 0)].astype(np.float64) for j, b in enumerate(layout.bits)]
-    for n, (j, shift, width, _, _) in enumerate(layout.pieces):
-        symbols = np.arange(len(errors[j])) >> int(trellis)
-        errors[j] -= values[n, (symbols >> shift) & ((1 << width) - 1)]
-    return np.array([np.mean(error**2) * (b > 0) for error, b in zip(errors, layout.bits, strict=True)], np.float32)
+def _spread(layout: Layout, values: Floats, levels: Floats, trellis: bool) -> tuple[Floats, Floats]:
+    """Return `Meaning.piece_spread` and `Meaning.unread`, all levels that share a piece counting alike."""
+    spread = np.zeros((len(values), 3, 1 << NIBBLE), dtype=np.float32)
+    unread = np.zeros((4, len(levels)), dtype=np.float32)
+    read = layout.pieces[:, 3] < 2 * layout.first_pairs
+    for j in np.flatnonzero(layout.bits):
+        errors = levels[j, : 1 << int(layout.bits[j]) + trellis].astype(np.float64)
+        symbols = np.arange(len(errors)) >> int(trellis)
+        own = np.flatnonzero(read & (layout.pieces[:, 0] == j))
+        for n in own:
+            _, shift, width, _, _ = layout.pieces[n]
+            errors -= values[n, (symbols >> shift) & ((1 << width) - 1)]
+        if not len(own):
+            mean = errors.mean()
+            errors -= mean
+            unread[:, j] = mean, np.mean(errors**2), errors.min(), errors.max()
+            continue
+        _, shift, width, _, _ = layout.pieces[own[0]]
+        groups = (symbols >> shift) & ((1 << width) - 1)
+        for value in range(1 << width):
+            part = errors[groups == value]
+            spread[own[0], :, value] = np.mean(part**2), part.min(), part.max()
+    return spread, unread
 
 
 def _steps(layout: Layout) -> Integers:

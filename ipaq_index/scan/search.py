@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import FIRST, mapped, slices
-from ipaq_index.scan import kernel
+from ipaq_index.scan import few, kernel
 from ipaq_index.scan.isa import Isa, choose
 from ipaq_index.scan.kernel import Best, Lists
 from ipaq_index.scan.layout import BLOCK
@@ -214,7 +214,7 @@ def _search(
             chosen = lists.members[lists.begins[first] : lists.begins[last]]
             whole = last > first + 1 or work <= FIRST
             for part in [own] if whole else _pieces(own, np.bincount(chosen, minlength=len(spans)), dims):
-                kernel.by_lookups(isa, rows, meaning, p[first:last], part, _of_queries(best, first, last))
+                few.by_lookups(isa, rows, meaning, p[first:last], part, _of_queries(best, first, last))
         return best
 
     best, *others = mapped(scan, shares, threads)
