@@ -86,33 +86,30 @@ def plain_cost(left: Any, i: int, right: Any, j: int, kind: int) -> float:
 def precise_cost(left: Any, i: int, right: Any, j: int, kind: int) -> float:
     """Return the cost in pairs of floats.
 
-    The origin is moved to ``w_i``: M = Δβ - w_i Δα and Q = Δγ - w_i (2Δβ - w_i Δα). ADV is ``(w_j - w_i) M - Q``, where
-    an end of much weight cancels, so this is in pairs too. For MSE the origin is moved once more, near the mean.
+    The origin is moved to z, which is ``w_i`` for ADV and near the mean for MSE: M = Δβ - z Δα and
+    Q = Δγ - z (Δβ + M). ADV is ``(w_j - w_i) M - Q``, where an end of much weight cancels, MSE is ``Q - M² / Δα``.
     """
-    wi = left.w[i]
     da, da_low = plus(right.a[j], right.a_low[j], -left.a[i], -left.a_low[i])
     db, db_low = plus(right.b[j], right.b_low[j], -left.b[i], -left.b_low[i])
     dg, dg_low = plus(right.g[j], right.g_low[j], -left.g[i], -left.g_low[i])
-    p, p_low = times(da, da_low, wi)
+    if kind == ADV:
+        z = left.w[i]
+    elif da > 0.0:
+        z = db / da
+    else:
+        return 0.0
+    p, p_low = times(da, da_low, z)
     m, m_low = plus(db, db_low, -p, -p_low)
     t, t_low = plus(db, db_low, m, m_low)
-    p, p_low = times(t, t_low, wi)
+    p, p_low = times(t, t_low, z)
     q, q_low = plus(dg, dg_low, -p, -p_low)
     if kind == ADV:
-        gap, gap_low = plus(right.w[j], 0.0, -wi, 0.0)
+        gap, gap_low = plus(right.w[j], 0.0, -z, 0.0)
         p, p_low = times(m, m_low, gap)
         cost, cost_low = plus(p, p_low + m * gap_low, -q, -q_low)
         cost += cost_low
-    elif da > 0.0:
-        mean = m / da
-        p, p_low = times(da, da_low, mean)
-        rest, rest_low = plus(m, m_low, -p, -p_low)
-        t, t_low = plus(m, m_low, rest, rest_low)
-        p, p_low = times(t, t_low, mean)
-        q, q_low = plus(q, q_low, -p, -p_low)
-        cost = q + q_low - rest * rest / da
     else:
-        cost = 0.0
+        cost = q + q_low - m * m / da
     return cost if cost > 0.0 else 0.0
 
 
