@@ -83,8 +83,8 @@ def solve_many(
         raise ValueError(f"method: expected one of {', '.join(get_args(Method))} that suits {kind!r}, got {method!r}")
     if kind == "asq" and weights is not None:
         raise ValueError("weights: expected None for objective 'asq' ('adv' takes weights)")
-    if threads is not None and checked_count(threads, "threads") < 1:
-        raise ValueError(f"threads: expected at least 1, got {threads}")
+    if threads is not None:
+        threads = checked_count(threads, "threads", "thread")
     each: list[npt.ArrayLike | None]
     if weights is None or np.ndim(weights) < 2:
         each = [None if weights is None else checked_weights(weights, lines.shape[1])] * len(lines)
@@ -95,7 +95,7 @@ def solve_many(
         each = list(own.T if axis == 0 else own)
 
     def line(j: int) -> list[LevelSet]:
-        values = prepare(lines[j], each[j], kind, assume_sorted=False)
+        values = prepare(lines[j], each[j], kind, False, f"x, {'column' if axis == 0 else 'row'} {j}")
         return solve_sizes(values, sizes, "adv" if kind == "asq" else kind, method)
 
     sets = mapped(line, range(len(lines)), threads or len(os.sched_getaffinity(0)))

@@ -125,8 +125,19 @@ def round_stochastic(
     # Halved, as the gap between levels near the largest float would overflow.
     gap = q[above] / 2 - q[below] / 2
     share = np.divide(x / 2 - q[below] / 2, gap, out=np.zeros(len(x)), where=gap > 0)
-    chosen = np.where(np.random.default_rng(rng).random(len(x)) < share, above, below)
+    chosen = np.where(generator(rng).random(len(x)) < share, above, below)
     return chosen if return_index else q[chosen]
+
+
+def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+    """Return a generator, or raise TypeError or ValueError."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer)):
+        raise TypeError(f"rng: expected a numpy Generator, an integer or None, got {type(rng).__name__}")
+    if rng is not None and rng < 0:
+        raise ValueError(f"rng: expected a seed of at least 0, got {rng}")
+    return np.random.default_rng(rng)
 
 
 def nearest(x: Floats, q: Floats) -> Indices:
@@ -155,6 +166,6 @@ def ascending_levels(levels: npt.ArrayLike) -> Floats:
     """Return levels, or raise where they do not ascend: an index would not say which one is meant."""
     q = checked_line(levels, "levels")
     extremes(q, "levels")
-    if (np.diff(q) < 0).any():
+    if (q[1:] < q[:-1]).any():
         raise ValueError("levels: expected ascending levels")
     return q

@@ -17,6 +17,7 @@ from ipaq_index.levels.values import (
     SQUARES_FIT,
     Values,
     checked_count,
+    checked_eps,
     checked_line,
     checked_objective,
     checked_weights,
@@ -115,8 +116,7 @@ def solve(
         raise ValueError(f"method: expected one of {', '.join(get_args(Method))}, got {method!r}")
     if kind == "asq" and weights is not None:
         raise ValueError("weights: expected None for objective 'asq' ('adv' takes weights)")
-    if eps is not None and not 0 < eps < np.inf:
-        raise ValueError(f"eps: expected a positive number, got {eps!r}")
+    eps = checked_eps(eps)
     if eps is not None and method == "exact":
         method = "auto"
     if kind == "mdv" and method == "vmix":

@@ -51,12 +51,12 @@ def checked_objective(objective: str) -> Objective:
     return objective  # type: ignore[return-value]
 
 
-def checked_count(s: object, name: str = "s") -> int:
-    """Return a number of levels, or raise."""
+def checked_count(s: object, name: str = "s", what: str = "level") -> int:
+    """Return a number of levels or of something else, or raise."""
     if isinstance(s, bool) or not isinstance(s, int | np.integer):
         raise TypeError(f"{name}: expected an integer, got {type(s).__name__}")
     if s < 1:
-        raise ValueError(f"{name}: expected at least 1 level, got {s}")
+        raise ValueError(f"{name}: expected at least 1 {what}, got {s}")
     return int(s)
 
 
@@ -70,6 +70,8 @@ def checked_line(w: npt.ArrayLike, name: str) -> Floats:
     ValueError
         If they are not one-dimensional, or none. Whether they are finite is for the caller to check.
     """
+    if isinstance(w, np.ma.MaskedArray) and np.ma.is_masked(w):
+        raise ValueError(f"{name}: expected plain values, got a masked array; select the values to count first")
     array = np.asarray(w)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
@@ -101,7 +103,20 @@ def extremes(values: Floats, name: str) -> tuple[float, float]:
     return low, high
 
 
-def prepare(w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objective, assume_sorted: bool) -> Values:
+def checked_eps(eps: object) -> float | None:
+    """Return the share that a cost may exceed the optimum by, or raise."""
+    if eps is None:
+        return None
+    if isinstance(eps, bool) or not isinstance(eps, int | float | np.integer | np.floating):
+        raise TypeError(f"eps: expected a positive number, got {type(eps).__name__}")
+    if not 0 < eps < np.inf:
+        raise ValueError(f"eps: expected a positive number, got {eps!r}")
+    return float(eps)
+
+
+def prepare(
+    w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objective, assume_sorted: bool, name: str = "w"
+) -> Values:
     """Check, sort and merge values.
 
     Parameters
@@ -115,11 +130,13 @@ def prepare(w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objectiv
         a level on both sides of every value. Of equal values, weights add up; for MDV the largest counts.
     assume_sorted : bool
         Whether the caller says that ``w`` is ascending; it is checked.
+    name : str
+        What messages call ``w``.
     """
-    x = checked_line(w, "w")
+    x = checked_line(w, name)
     lam = checked_weights(weights, len(x))
     if not assume_sorted:
-        extremes(x, "w")
+        extremes(x, name)
         if len(lam):
             order = np.argsort(x, kind="stable")
             x, lam = x[order], lam[order]
@@ -128,9 +145,9 @@ def prepare(w: npt.ArrayLike, weights: npt.ArrayLike | None, objective: Objectiv
             x = np.sort(np.asarray(w)).astype(np.float64) if narrow else np.sort(x)
     different = count_different(x)
     if different == 0:
-        extremes(x, "w")
-        raise ValueError("w: expected ascending values, as assume_sorted=True says, got a descent")
-    low, high = extremes(x[:: max(1, len(x) - 1)], "w")  # the ends: what ascends between them is finite
+        extremes(x, name)
+        raise ValueError(f"{name}: expected ascending values, as assume_sorted=True says, got a descent")
+    low, high = extremes(x[:: max(1, len(x) - 1)], name)  # the ends: what ascends between them is finite
     exponent = int(np.frexp(max(abs(low), abs(high)))[1])
     weight_unit = 1.0
     if len(lam):

@@ -64,11 +64,12 @@ def test_no_bits_are_cheaper_than_more_bits():
     [
         ({"x": [1.0, 2.0], "s": 2}, "x: expected a non-empty matrix"),
         ({"x": [[1.0]], "s": []}, "s: expected at least one size"),
+        ({"x": [[1.0]], "s": 2, "threads": 0}, "threads: expected at least 1 thread, got 0"),
         ({"x": [[1.0]], "s": 2, "axis": 2}, "axis: expected 0 or 1"),
         ({"x": [[1.0]], "s": 2, "objective": "mdv", "method": "vmix"}, "method: expected one of"),
         ({"x": [[1.0], [2.0]], "s": 2, "weights": [1.0]}, "weights: expected as many as values, 2, got 1"),
         ({"x": [[1.0], [2.0]], "s": 2, "weights": [[1.0, 2.0]]}, "weights: expected the shape of x"),
-        ({"x": [[1.0], [np.nan]], "s": 2}, "w: expected finite"),
+        ({"x": [[1.0], [np.nan]], "s": 2}, "x, column 0: expected finite"),
     ],
 )
 def test_bad_arguments(arguments, message):

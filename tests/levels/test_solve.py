@@ -177,6 +177,10 @@ def test_approximations_hold_their_bounds(draw, objective):
         ({"w": [1, 2], "s": 2, "method": "best"}, ValueError, "method: expected one of"),
         ({"w": [1, 2], "s": 2, "objective": "mdv", "method": "vmix"}, ValueError, "method: expected 'exact'"),
         ({"w": [1, 2], "s": 2, "eps": 0.0}, ValueError, "eps: expected a positive number"),
+        ({"w": [1, 2], "s": 2, "eps": "small"}, TypeError, "eps: expected a positive number, got str"),
+        ({"w": np.ma.masked_array([1.0, 2, 3], [0, 1, 0]), "s": 2}, ValueError, "w: expected plain values"),
+        ({"w": [1, 2, np.nan], "s": 2, "assume_sorted": True}, ValueError, "w: expected finite"),
+        ({"w": [1, 2, np.inf], "s": 2, "assume_sorted": True}, ValueError, "w: expected finite"),
         ({"w": [2, 1], "s": 2, "assume_sorted": True}, ValueError, "w: expected ascending"),
     ],
 )
