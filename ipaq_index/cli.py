@@ -1,10 +1,12 @@
 """The command ``ipaq``: argument parsing only; `ipaq_index.commands` does the work.
 
-Exit codes: 0 done, 1 a file is damaged (``verify``), 2 something given is not as expected. Accounts go to standard
-output, as lines or with ``--json`` as one JSON object; progress and errors to standard error.
+Exit codes: 0 done, 1 a file is damaged (``verify``), 2 something given is not as expected, 130 ended by Ctrl-C, 141
+nobody reads the output any more. Accounts go to standard output, as lines or with ``--json`` as one JSON object;
+progress and errors to standard error.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,9 @@ app = typer.Typer(
 )
 
 
+BROKEN_PIPE = 128 + 13  # as shells tell it
+
+
 class Metric(StrEnum):
     """How vectors are compared."""
 
@@ -32,8 +37,10 @@ class Metric(StrEnum):
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 IndexFile = Annotated[Path, typer.Argument(help="An index file.", metavar="INDEX")]
-Vectors = Annotated[str, typer.Argument(help="A file of vectors; FILE#NAME picks a data set or a column in it.")]
-Queries = Annotated[str, typer.Argument(help="A file of queries, like a file of vectors.")]
+Vectors = Annotated[
+    str, typer.Argument(help="A file of vectors; FILE#NAME picks a data set or a column in it.", metavar="VECTORS")
+]
+Queries = Annotated[str, typer.Argument(help="A file of queries, like a file of vectors.", metavar="QUERIES")]
 Threads = Annotated[int | None, typer.Option(help="Threads; all cores if not given.")]
 Probes = Annotated[int | None, typer.Option(help="Inverted lists to look into.")]
 IdsFile = Annotated[str | None, typer.Option(help="Ids of the vectors: .npy, or text, one a line.")]
@@ -47,6 +54,10 @@ def _errors(damage: int = 2) -> Iterator[None]:
 
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:  # `ipaq search … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush at exit
+        raise typer.Exit(BROKEN_PIPE) from error
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         typer.echo(f"ipaq: {error}", err=True)
         raise typer.Exit(damage if isinstance(error, IndexFileError) else 2) from error
@@ -58,6 +69,21 @@ def _print(account: dict[str, Any], as_json: bool) -> None:
         return
     for key, value in account.items():
         typer.echo(f"{key.replace('_', ' ')}: {f'{value:.6g}' if isinstance(value, float) else value}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import ipaq_index
+
+        typer.echo(f"ipaq {ipaq_index.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell it.")] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -73,6 +99,9 @@ def build(
     nlist: Annotated[str | None, typer.Option(help="Inverted lists: a number, or auto.")] = None,
     refine: Annotated[str | None, typer.Option(help="Finer vectors kept too: fp16 or sq8.")] = None,
     encoding: Annotated[str, typer.Option(help="auto, trellis, or scalar (faster to build).")] = "auto",
+    rounding: Annotated[
+        str, typer.Option(help="nearest, or stochastic: scores without bias, lower recall.")
+    ] = "nearest",
     queries: Annotated[str | None, typer.Option(help="Typical queries, to fit the codes to.")] = None,
     ids: IdsFile = None,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
@@ -91,6 +120,7 @@ def build(
             "nlist": int(nlist) if nlist is not None and nlist.isdecimal() else nlist,
             "refine": refine,
             "encoding": encoding,
+            "rounding": rounding,
             "seed": seed,
             "threads": threads,
         }

@@ -5,13 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import ipaq_index as iq
+from ipaq_index.index.partition import POINTS, auto_nlist
 from ipaq_index.integrations.vector_files import (
     VectorTable,
     check_neighbours_path,
@@ -21,7 +21,7 @@ from ipaq_index.integrations.vector_files import (
 )
 
 BLOCK_ROWS = 65_536  # rows added, or queries asked, at a time
-TRAIN_ROWS = 262_144  # of a table that is not one array; `Index.train` looks at no more
+TRAIN_ROWS = 262_144  # of a table that is not one array, at least; `Index.train` looks at no more
 
 Account = dict[str, Any]
 Advance = Callable[[int], None]
@@ -59,13 +59,17 @@ def build(
     table = open_vectors(vectors)
     asked = None if queries is None else sample(open_vectors(queries), TRAIN_ROWS, parameters["seed"])
     chosen = _ids(ids, len(table))
+    if parameters["nlist"] == "auto":
+        parameters["nlist"] = auto_nlist(len(table))  # of all vectors, not of those trained on
     index = iq.Index(table.shape[1], **parameters)
     begin = time.perf_counter()
     with progress("training", 1) as done:
-        rows = table if isinstance(table, np.ndarray) else sample(table, TRAIN_ROWS, parameters["seed"])
-        index.train(rows, queries=asked)
+        wanted = max(TRAIN_ROWS, POINTS * (index.nlist or 0))
+        rows = table if isinstance(table, np.ndarray) else sample(table, wanted, parameters["seed"])
+        with _named(vectors):
+            index.train(rows, queries=asked)
         done(1)
-    _add(index, table, chosen)
+    _add(index, table, chosen, vectors)
     iq.save(index, output)
     return _told(index, output) | {"seconds": round(time.perf_counter() - begin, 3)}
 
@@ -83,7 +87,7 @@ def add(path: Path, vectors: str, ids: str | None) -> Account:
     if table.shape[1] != index.dim:
         raise ValueError(f"{vectors}: expected dimension {index.dim}, that of {path}, got {table.shape[1]}")
     begin = time.perf_counter()
-    _add(index, table, _ids(ids, len(table)))
+    _add(index, table, _ids(ids, len(table)), vectors)
     iq.sync(index, path)
     return _told(index, path) | {"added": len(table), "seconds": round(time.perf_counter() - begin, 3)}
 
@@ -116,7 +120,8 @@ def search(
     with progress("searching", len(table)) as done:
         for first in range(0, len(table), BLOCK_ROWS):
             block = np.asarray(table[first : first + BLOCK_ROWS])
-            found.append(index.search(block, k, nprobe=nprobe, filter=keep, threads=threads))
+            with _named(queries, first):
+                found.append(index.search(block, k, nprobe=nprobe, filter=keep, threads=threads))
             done(len(block))
     seconds = time.perf_counter() - begin
     scores, ids = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -167,22 +172,33 @@ def evaluate(path: Path, vectors: str, queries: str, k: int, nprobe: int | None,
 def warmup() -> Account:
     """Compile the kernels for this machine, so that the first index does not wait for it; they are cached."""
     begin = time.perf_counter()
-    if find_spec("ipaq_index.warmup") is not None:
-        from importlib import import_module
-
-        import_module("ipaq_index.warmup").warmup()
-    else:
-        x = np.random.default_rng(0).standard_normal((256, 16), dtype=np.float32)
-        for metric in ("ip", "l2"):
-            iq.Index(16, metric=metric).build(x).search(x[:3])
+    x = np.random.default_rng(0).standard_normal((400, 16), dtype=np.float32)
+    for metric in ("ip", "l2"):
+        for nlist in (None, 4):
+            index = iq.Index(16, metric=metric, nlist=nlist).build(x)
+            for q in (x[:1], x[:64]):  # few queries are answered by other kernels than many
+                index.search(q, return_std=True)
+                index.search(q, filter=np.arange(0, 400, 2))
     return {"seconds": round(time.perf_counter() - begin, 3)}
 
 
-def _add(index: iq.Index, table: VectorTable, ids: np.ndarray | None) -> None:
+@contextmanager
+def _named(file: str, first: int = 0) -> Iterator[None]:
+    """Put a file's name, and where its rows begin, before what is wrong with them."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(("x:", "q:")):
+            raise
+        raise ValueError(f"{file}{f', rows from {first}' if first else ''}: {error}") from error
+
+
+def _add(index: iq.Index, table: VectorTable, ids: np.ndarray | None, file: str) -> None:
     with progress("adding", len(table)) as done:
         for first in range(0, len(table), BLOCK_ROWS):
             block = np.asarray(table[first : first + BLOCK_ROWS])
-            index.add(block, ids=None if ids is None else ids[first : first + BLOCK_ROWS])
+            with _named(file, first):
+                index.add(block, ids=None if ids is None else ids[first : first + BLOCK_ROWS])
             done(len(block))
 
 

@@ -1,9 +1,11 @@
 """The command line as a user types it: files in, files out, accounts, exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ipaq_index as iq
+from ipaq_index import commands
 from ipaq_index.cli import app
 from tests import brute_force
 from tests.integrations.test_vector_files import write_bin, write_parquet, write_vecs
@@ -67,11 +70,11 @@ def test_every_layout_builds_the_same_index(home, index):
 def test_parameters_reach_the_index(home):
     np.savetxt("ids.txt", np.arange(500) * 3 + 1, fmt="%d")
     ipaq("build", "x.npy", "-o", "b.ipaq", "--bytes", 7, "--metric", "cosine", "--queries", "q.npy",
-         "--ids", "ids.txt", "--seed", 5, "--encoding", "scalar", "--nlist", 4)  # fmt: skip
+         "--ids", "ids.txt", "--seed", 5, "--encoding", "scalar", "--nlist", 4, "--rounding", "stochastic")  # fmt: skip
     b = iq.load("b.ipaq")
     assert (b.metric, b.bytes_per_vector, b.nlist) == ("cosine", 7, 4)
     config = told("info", "b.ipaq")["config"]
-    assert (config["seed"], config["encoding"]) == (5, "scalar")
+    assert (config["seed"], config["encoding"], config["rounding"]) == (5, "scalar", "stochastic")
     assert set(np.unique(b.search(Q)[1])) <= set(range(1, 1501, 3)) | {-1}
 
 
@@ -159,12 +162,16 @@ def test_evaluate_is_recall_against_exact_search(home, index):
         (["search", "a.ipaq", "q.npy", "-o", "found.txt"], r"\.npy, \.csv or \.parquet"),
         (["search", "a.ipaq", "q.npy", "-k", "0"], "k: expected"),
         (["search", "x.npy", "q.npy"], "x.npy"),
+        (["search", "a.ipaq", "nan.npy"], r"nan\.npy: q: expected finite .* row 3, column 2"),
+        (["build", "nan.npy", "-o", "b.ipaq"], r"nan\.npy: x: expected finite .* row 3, column 2"),
+        (["build", "x.npy", "-o", "b.ipaq", "--rounding", "up"], "rounding: expected"),
         (["bench", "none.toml"], ""),
         (["datasets", "nothing"], "expected one of glove-50"),
     ],
 )
 def test_mistakes_are_one_line_and_code_2(home, index, words, message):
     np.save("narrow.npy", X[:, :5])
+    np.save("nan.npy", np.where(np.arange(6000).reshape(500, 12) == 38, np.nan, X))
     Path("short.txt").write_text("1\n2\n")
     Path("words.txt").write_text("a\n" * 500)
     Path("x.txt").write_text("")
@@ -194,6 +201,67 @@ def test_bench_runs_an_experiment(home):
     )
     ipaq("bench", "t.toml", "--out", "out")
     assert Path("out/t/page.html").exists()
+
+
+def test_a_bad_row_is_named_wherever_it_is(home, index, monkeypatch):
+    """Rows are read in blocks; the message tells where the block begins, and nothing is added."""
+    monkeypatch.setattr(commands, "BLOCK_ROWS", 100)
+    before = index.read_bytes()
+    np.save("late.npy", np.where(np.arange(6000).reshape(500, 12) == 12 * 230, np.inf, X))
+    assert "late.npy, rows from 200: x: expected finite" in ipaq("add", index, "late.npy", code=2)
+    assert index.read_bytes() == before
+
+
+def test_auto_lists_are_for_all_vectors(home, monkeypatch):
+    """A table that is not one array is trained on a sample, which may be too small to want lists."""
+    monkeypatch.setattr(commands, "TRAIN_ROWS", 300)
+    monkeypatch.setattr(commands, "auto_nlist", lambda n: n // 100)
+    told("build", "x.parquet", "-o", "lists.ipaq", "--nlist", "auto", "--encoding", "scalar")
+    assert iq.load("lists.ipaq").nlist == 5
+
+
+def test_a_reader_that_goes_away_is_no_mistake(home, index):
+    many = home / "many.npy"
+    np.save(many, np.tile(Q, (500, 1)))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "ipaq_index", "search", index, many], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert run.stdout.readline().startswith(b"query")
+    run.stdout.close()
+    assert run.stderr.read() == b""
+    assert run.wait(60) == 141
+
+
+def test_progress_on_a_terminal(home):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    run = subprocess.run(
+        [sys.executable, "-m", "ipaq_index", "build", "x.fvecs", "-o", "p.ipaq", "--json"], stdout=subprocess.PIPE,
+        stderr=theirs, env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm"}, check=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "training" in shown
+    assert json.loads(run.stdout)["ntotal"] == 500
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_for_the_shell(shell):
+    completion = import_module("typer.completion")
+    assert "ipaq" in completion.get_completion_script(prog_name="ipaq", complete_var="_IPAQ_COMPLETE", shell=shell)
+    words = {"COMP_WORDS": "ipaq build --me", "COMP_CWORD": "2", "_IPAQ_COMPLETE": "complete_bash"}
+    if shell == "bash":
+        assert "--metric" in CliRunner().invoke(app, [], prog_name="ipaq", env=words).stdout
+
+
+def test_version():
+    assert ipaq("--version").strip() == f"ipaq {iq.__version__}"
+
+
+def test_warmup():
+    assert told("warmup")["seconds"] > 0
 
 
 def test_as_a_module_and_without_words():
