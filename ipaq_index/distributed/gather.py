@@ -35,6 +35,7 @@ def gather(
     timeout: float,
     patience: float,
     retryable: tuple[type[BaseException], ...],
+    once: bool = False,
 ) -> Gathered[T]:
     """Ask every shard; ask another replica of it if one fails or takes long.
 
@@ -53,6 +54,8 @@ def gather(
         first answer counts.
     retryable : tuple of exception types
         What a lost machine raises. Anything else is the caller's fault or a bug, and is raised at once.
+    once : bool
+        Whether a shard whose replica fails is given up rather than asked again.
 
     Returns
     -------
@@ -64,22 +67,25 @@ def gather(
     pursuits = {shard: _Pursuit(due=0.0) for shard in shards}
     running: dict[Future[T], int] = {}
 
-    def failed(pursuit: _Pursuit, error: BaseException) -> None:
+    def failed(shard: int, error: BaseException) -> None:
+        pursuit = pursuits[shard]
         pursuit.reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         rounds = pursuit.attempts // replicas
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (rounds - 1)) if pursuit.attempts % replicas == 0 else 0.0
         pursuit.due = time.monotonic() + pause
+        if once:
+            gathered.missing[shard] = pursuits.pop(shard).reason
 
     while pursuits and (now := time.monotonic()) < deadline:
-        for shard, pursuit in pursuits.items():
+        for shard, pursuit in list(pursuits.items()):
             if pursuit.due <= now:
                 pursuit.attempts += 1
                 pursuit.due = now + patience
                 try:
                     running[send(shard, pursuit.attempts - 1)] = shard
                 except retryable as error:
-                    failed(pursuit, error)
-        until = min(deadline, *(pursuit.due for pursuit in pursuits.values()))
+                    failed(shard, error)
+        until = min([deadline, *(pursuit.due for pursuit in pursuits.values())])
         done, _ = wait(running, max(0.0, until - time.monotonic()), FIRST_COMPLETED)
         if not running:
             time.sleep(max(0.0, until - time.monotonic()))
@@ -90,8 +96,8 @@ def gather(
             try:
                 gathered[shard] = future.result()
             except retryable as error:
-                failed(pursuits[shard], error)
+                failed(shard, error)
             else:
                 del pursuits[shard]
-    gathered.missing = {shard: pursuit.reason for shard, pursuit in pursuits.items()}
+    gathered.missing |= {shard: pursuit.reason for shard, pursuit in pursuits.items()}
     return gathered

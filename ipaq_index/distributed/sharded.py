@@ -99,7 +99,7 @@ class ShardedIndex:
     ) -> None:
         self._directory = Path(directory).resolve()
         self._replicas, self._threads = as_count(replicas, "replicas"), as_count(threads, "threads")
-        self._timeout, self._patience = timeout, patience
+        self._timeout, self._patience, self._start_timeout = timeout, patience, start_timeout
         self._turn = 0
         self._writer = threading.RLock()
         manifest = Manifest.read(self._directory)
@@ -315,7 +315,13 @@ class ShardedIndex:
         """Go over to the directory's current generation while searches go on; return its number.
 
         One replica of every shard after the other loads it beside the old one. Then answers come from the new one,
-        all shards at once, so that none is a mixture; then the old one is let go.
+        all shards at once, so that none is a mixture; then the old one is let go. A replica that is lost meanwhile
+        loads the new one when it is started again.
+
+        Raises
+        ------
+        MissingShardsError
+            If no replica of a shard could load it. Answers still come from the old one.
         """
         with self._writer:
             manifest = Manifest.read(self._directory)
@@ -324,12 +330,29 @@ class ShardedIndex:
                     f"directory: expected {self.shards} shards as before, got {len(manifest.shards)}; "
                     "close this ShardedIndex and open another"
                 )
-            for replica in range(self._replicas):
-                self._notify("prepare", replica)
+            self._prepare()
             self._at = _Position(manifest, writes.last(self._directory, manifest.sequence))
             for replica in range(self._replicas):
                 self._notify("retire", replica, manifest.generation)
             return manifest.generation
+
+    def _prepare(self) -> None:
+        """Make all replicas that are there load the current generation, and one at least of each shard."""
+        left = set(range(self.shards))
+        for replica in range(self._replicas):
+            answers = self._of_replica("prepare", replica, timeout=self._start_timeout)
+            left -= {shard for shard, answer in answers.items() if not isinstance(answer, dict)}
+        if left:  # all their replicas are being started again, or cannot read the file
+            self._complete(
+                gather(
+                    sorted(left),
+                    lambda shard, attempt: self._servers[shard][attempt % self._replicas].prepare.remote().future(),
+                    replicas=self._replicas,
+                    timeout=self._timeout,
+                    patience=self._timeout,
+                    retryable=_retryable(),
+                )
+            )
 
     def checkpoint(self) -> Manifest:
         """Write all adds and removals into new files, as a new generation, and go over to it.
@@ -425,15 +448,17 @@ class ShardedIndex:
             retryable=_retryable(),
         )
 
-    def _of_replica(self, method: str, replica: int, *arguments: Any) -> dict[int, Any]:
-        """Ask one replica of every shard; a dict with the key "error" stands for an answer that did not come."""
+    def _of_replica(self, method: str, replica: int, *arguments: Any, timeout: float | None = None) -> dict[int, Any]:
+        """Ask one replica of every shard, once; a dict with the key "error" stands for an answer that did not come."""
+        seconds = self._timeout if timeout is None else timeout
         answers = gather(
             range(self.shards),
             lambda shard, attempt: getattr(self._servers[shard][replica], method).remote(*arguments).future(),
             replicas=1,
-            timeout=self._timeout,
-            patience=self._timeout,
+            timeout=seconds,
+            patience=seconds,
             retryable=_retryable(),
+            once=True,  # an actor that is being started again reads from the directory what it is told now
         )
         return {**answers, **{shard: {"error": reason} for shard, reason in answers.missing.items()}}
 

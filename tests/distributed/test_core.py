@@ -148,6 +148,24 @@ def test_gather_gives_up_on_shards_that_say_nothing():
     assert found == {} and found.missing == {0: "no answer in time"}
 
 
+def test_gather_once_gives_up_at_the_first_failure(pool):
+    def answer(shard, attempt):
+        if shard == 1:
+            raise Lost("machine is gone")
+        return attempt
+
+    begin = time.monotonic()
+    found = ask(pool, answer, timeout=30.0, once=True)
+    assert found == {0: 0, 2: 0} and found.missing == {1: "Lost: machine is gone"}
+    assert time.monotonic() - begin < 15
+
+    def refused(shard, attempt):
+        raise Lost("no such actor")
+
+    options = {"replicas": 1, "timeout": 30, "patience": 30, "retryable": (Lost,), "once": True}
+    assert gather([4], refused, **options).missing == {4: "Lost: no such actor"}
+
+
 def test_gather_tries_again_where_asking_itself_fails(pool):
     def send(shard, attempt):
         if attempt == 0:

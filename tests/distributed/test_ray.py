@@ -1,5 +1,6 @@
 """Build and search on a Ray cluster of two machines (both of them this one), with machines and actors lost."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import pytest
 
 import ipaq_index as iq
 from ipaq_index.distributed import Manifest, MissingShardsError, ShardedIndex, build, prune, writes
+from ipaq_index.distributed.manifest import Shard, shard_file
 from ipaq_index.distributed.routing import shard_of
 from ipaq_index.index.errors import UnknownIdError
 from tests.distributed.test_files import IDS, Q, X, write_parquet
@@ -255,6 +257,24 @@ def test_checkpoint_and_reload_under_load(index, single, directory):
     assert_same(index.search(Q, K), single)
 
 
+def test_a_generation_that_cannot_be_loaded_is_not_gone_over_to(index, single, directory, monkeypatch):
+    old = Manifest.read(directory)
+    path = directory / shard_file(0, old.generation + 1)
+    good = (directory / old.shards[0].file).read_bytes()
+    path.write_bytes(good)
+    shards = (Shard.of(path, old.shards[0].count), *old.shards[1:])
+    dataclasses.replace(old, generation=old.generation + 1, shards=shards).write(directory)
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    monkeypatch.setattr(index, "_timeout", 2.0)
+    with pytest.raises(MissingShardsError, match=r"no answer from 1 shard\(s\): shard 0: .*Error"):
+        index.reload()
+    assert index.generation == old.generation
+    assert_same(index.search(Q, K), single)
+    path.write_bytes(good)
+    assert index.reload() == old.generation + 1
+    assert_same(index.search(Q, K), single)
+
+
 def test_a_lost_machine_leaves_complete_answers(cluster, index, single):
     with Load(index, single.search(Q, K)) as load:
         load.wait_for(3)
@@ -271,7 +291,7 @@ def test_a_shard_that_is_gone_is_named(index, single):
         time.sleep(0.2)
     for server in index._servers[1]:
         ray.kill(server)  # without restart
-    index._timeout, index._patience = 5.0, 1.0
+    index._timeout, index._patience = 2.0, 0.5
     with pytest.raises(MissingShardsError, match="no answer from 1 shard") as error:
         index.search(Q, K)
     assert list(error.value.missing) == [1]
