@@ -11,7 +11,7 @@ from ipaq_index.quantizer.allocation import MAX_BITS, allocate
 from ipaq_index.quantizer.lines import fit_lines
 from ipaq_index.quantizer.search import Lengths
 from ipaq_index.quantizer.trellis import Trellis
-from ipaq_index.quantizer.viterbi import SUBSETS, Tables
+from ipaq_index.quantizer.viterbi import MOST, SUBSETS, UNITS, Tables
 
 FIT_VALUES = 1 << 21  # values that trellis levels are refitted to, at most
 ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
@@ -115,7 +115,11 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     """Return what `ipaq_index.quantizer.viterbi` needs."""
     middles = np.zeros_like(sets.levels)
     middles[:, :-SUBSETS] = np.float32(0.5) * (sets.levels[:, SUBSETS:] + sets.levels[:, :-SUBSETS])
-    return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts)
+    # The middle one of a dimension's gaps: the outer ones of a heavy-tailed one are wide, and few values lie there.
+    gaps = [float(np.median(np.diff(row[: 2 << int(b)]))) for row, b in zip(sets.levels, sets.bits, strict=True) if b]
+    typical = float(np.square(gaps).mean()) if any(gaps) else 1.0
+    scale = np.array([min(UNITS / typical, 1e30), MOST], dtype=np.float32)
+    return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts, scale)
 
 
 def _refitted(y: Floats, sets: LevelSets, trellis: Trellis, chosen: Lengths, threads: int) -> tuple[LevelSets, float]:

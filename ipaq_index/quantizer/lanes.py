@@ -17,7 +17,8 @@ ROW = 4 * LANES  # bytes of 16 float32
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
-FLOATS, INTEGERS, BYTES = (ir.VectorType(kind, LANES) for kind in (FLOAT, I32, I8))
+FLOATS, INTEGERS, SHORTS, BYTES = (ir.VectorType(kind, LANES) for kind in (FLOAT, I32, I16, I8))
+SHORT_ROW = 2 * LANES  # bytes of 16 uint16
 
 Builder = Any  # llvmlite ships no types
 Value = Any
@@ -79,6 +80,48 @@ def emit_beyond(_context: Any, unit: Any, low: Any, high: Any, dims: Any, stretc
 
 
 @intrinsic
+def emit_steps(_context: Any, distance: Any, unit: Any, most: Any, step: Any, base: Any) -> tuple[Any, Any]:
+    """`steps`, arrays as addresses; ``unit`` and ``most`` are addresses of a float32 each."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        distance_, unit_, most_, step_, base_ = arguments
+        each = [load(builder, FLOATS, distance_, ROW * q) for q in range(SUBSETS)]
+        least = each[0]
+        for other in each[1:]:
+            least = builder.select(builder.fcmp_ordered("<", other, least), other, least)
+        store(builder, builder.fadd(load(builder, FLOATS, base_), least), base_)
+        factor, limit = (spread(builder, FLOATS, load(builder, FLOAT, one)) for one in (unit_, most_))
+        half = ir.Constant(FLOATS, [0.5] * LANES)
+        for q, one in enumerate(each):
+            value = builder.fadd(builder.fmul(builder.fsub(one, least), factor), half)
+            value = builder.select(builder.fcmp_ordered("<", value, limit), value, limit)
+            store(builder, builder.trunc(builder.fptosi(value, INTEGERS), SHORTS), step_, SHORT_ROW * q)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 5), generate
+
+
+@intrinsic
+def emit_lower(_context: Any, cost: Any, states: Any, least: Any) -> tuple[Any, Any]:
+    """`lower`, arrays as addresses."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        cost_, states_, least_ = arguments
+        row = ir.Constant(I64, SHORT_ROW)
+        smallest = cgutils.alloca_once_value(builder, load(builder, SHORTS, cost_))
+        with cgutils.for_range(builder, states_, intp=I64) as loop:
+            here, kept = load(builder, SHORTS, cost_, builder.mul(loop.index, row)), builder.load(smallest)
+            builder.store(builder.select(builder.icmp_unsigned("<", here, kept), here, kept), smallest)
+        store(builder, builder.load(smallest), least_)
+        with cgutils.for_range(builder, states_, intp=I64) as loop:
+            place = builder.mul(loop.index, row)
+            store(builder, builder.sub(load(builder, SHORTS, cost_, place), builder.load(smallest)), cost_, place)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 3), generate
+
+
+@intrinsic
 def emit_extend(
     _context: Any, cost: Any, other: Any, distance: Any, turns: Any, states: Any, feedback: Any, tap: Any, split: Any
 ) -> tuple[Any, Any]:
@@ -90,26 +133,27 @@ def emit_extend(
 
     def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
         cost_, other_, distance_, turns_, states_, feedback_, tap_, split_ = arguments
-        step = [load(builder, FLOATS, distance_, ROW * q) for q in range(SUBSETS)]
-        one, row = ir.Constant(I64, 1), ir.Constant(I64, ROW)
+        step = [load(builder, SHORTS, distance_, SHORT_ROW * q) for q in range(SUBSETS)]
+        one, row = ir.Constant(I64, 1), ir.Constant(I64, SHORT_ROW)
         quarter = builder.lshr(states_, ir.Constant(I64, 2))
         below = builder.sub(split_, one)
+        # Places of states in bytes, so that little is left to do beside the vectors: with 256 states half of the time
+        # went into addresses.
+        tap, feedback = builder.mul(tap_, row), builder.mul(feedback_, row)
         with cgutils.for_range(builder, quarter, intp=I64) as loop:
             # Half the states but the bit `split`: a is always without it, its twin with it.
             low = builder.and_(loop.index, below)
-            a = builder.or_(low, builder.shl(builder.xor(loop.index, low), one))
-            twin = builder.xor(a, tap_)
+            a = builder.mul(builder.or_(low, builder.shl(builder.xor(loop.index, low), one)), row)
+            pair = (a, builder.xor(a, tap))
+            doubled = [builder.shl(place, one) for place in pair]
             for z in range(2):
-                states = [builder.xor(state, feedback_) if z else state for state in (a, twin)]
-                before = [
-                    load(builder, FLOATS, cost_, builder.mul(builder.shl(state, one), row), ROW * z)
-                    for state in (a, twin)
-                ]
-                for state, (by0, by1) in zip(states, (before, before[::-1]), strict=True):
-                    cost0, cost1 = builder.fadd(by0, step[z]), builder.fadd(by1, step[2 + z])
-                    turn = builder.fcmp_ordered("<", cost1, cost0)
-                    store(builder, builder.select(turn, cost1, cost0), other_, builder.mul(state, row))
-                    store(builder, builder.bitcast(turn, I16), turns_, builder.shl(state, one))
+                places = [builder.xor(place, feedback) if z else place for place in pair]
+                before = [load(builder, SHORTS, cost_, place, SHORT_ROW * z) for place in doubled]
+                for place, (by0, by1) in zip(places, (before, before[::-1]), strict=True):
+                    cost0, cost1 = builder.add(by0, step[z]), builder.add(by1, step[2 + z])
+                    turn = builder.icmp_unsigned("<", cost1, cost0)
+                    store(builder, builder.select(turn, cost1, cost0), other_, place)
+                    store(builder, builder.bitcast(turn, I16), turns_, builder.lshr(place, ir.Constant(I64, 4)))
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 8), generate

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-LEAST_SHRINKAGE = 0.01  # share of the identity in the query second moment, however many queries: those to come may look
+LEAST_SHRINKAGE = 0.05  # share of the identity in the query second moment, however many queries: those to come may look
 # where none has looked yet. From 0.01 to 0.2 recall on GloVe and Debian does not change by more than its noise.
 FLOOR = 1e-6  # least eigenvalue of the shrunk second moment that is inverted, relative to the largest
 # Rows that the covariance is taken from: at least, and for each dimension. 64 for each of 384 instead of 170 moves

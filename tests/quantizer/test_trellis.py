@@ -69,9 +69,12 @@ def test_best_path_is_the_best_of_all(states, starts):
         for codes in product(*(range(1 << b) for b in sets.bits))
     ]
     best = ((y[:, None, :] - np.array(paths)[None]) ** 2).sum(2).min(1)
-    np.testing.assert_allclose(((y - decoded) ** 2).sum(1), best, rtol=1e-5)
+    found = ((y - decoded) ** 2).sum(1)
+    assert (found >= best * (1 - 1e-5)).all()
+    np.testing.assert_allclose(found, best, atol=4 / tables.scale[0])
     coded = sets.bits > 0
-    np.testing.assert_allclose(errors, ((y - decoded)[:, coded] ** 2).sum(1), rtol=1e-5)
+    left = ((y - decoded)[:, coded] ** 2).sum(1)
+    np.testing.assert_allclose(errors, left, atol=4 / tables.scale[0])  # each coded dimension is off by half a unit
     assert (first < starts).all()
     for i in range(len(y)):
         np.testing.assert_array_equal(decoded[i], decode(symbols[i], first[i], sets, t.next_state).astype(np.float32))
