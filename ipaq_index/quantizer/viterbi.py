@@ -3,7 +3,7 @@
 Costs of paths are whole numbers of 16 bits: two bytes instead of four move twice as many states through a core, and
 those of 256 states fit the first-level cache. What subsets cost beyond the nearest of them is counted in units of
 1/`UNITS` of the squared distance between levels, `MOST` at most; the nearest distances themselves are summed apart, in
-float32. On GloVe (50-d) and Debian (384-d) the paths leave the error of exact sums to four digits.
+float32. On GloVe (50-d) and Debian (384-d) the paths leave the error of float32 sums, to three digits.
 
 Costs cannot overflow. Every state is reached from every other in log2(states) <= 8 dimensions, so costs differ by
 8 * MOST at most; every 8 dimensions the least cost is taken off all; 16 * MOST + 7 < 2^16. Nothing is fused or
@@ -160,7 +160,7 @@ def forward(target: Floats, tables: Tables, room: Room) -> int:
             half, count = 1 - half, count + 1
             if count % PERIOD == 0:
                 lower(room.cost[half], room.least)
-                room.base += room.least.astype(np.float32) / tables.scale[0]
+                room.base[:] += room.least.astype(np.float32) / tables.scale[0]
     return half
 
 
