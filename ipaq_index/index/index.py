@@ -51,8 +51,8 @@ class Index(Asking, FaissNames):
         What level sets are made for: "mse" with rounding to nearest; with stochastic rounding the least mean variance
         of a coordinate ("adv", the default) or the least largest one ("mdv").
     transform : {"auto", "pca", "random", "none"}
-        What is coded: coordinates chosen by vectors and queries ("auto"; see ``r``), principal axes, a random rotation,
-        or the vectors' own coordinates.
+        What is coded: coordinates chosen by vectors and queries ("auto"; see ``r``; with metric "l2" by the vectors
+        alone), principal axes, a random rotation, or the vectors' own coordinates.
     seed : int
         Everything random follows from it: same seed, data and parameters give the same codes and results.
     threads : int, optional
