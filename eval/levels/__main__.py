@@ -1,4 +1,4 @@
-"""Command line: ``python -m eval.levels [--fast | --bars] [--seconds S] [--out FOLDER]``."""
+"""Command line: ``python -m eval.levels [--fast | --bars] [--seconds S] [--out FOLDER] [--page FILE]``."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from eval.levels import bars, pictures
 from eval.levels.cases import Plan, Record, measure, measure_many
 from eval.measure import pinned
 from eval.provenance import provenance
+from eval.readme import insert
 
 PART = "records.part.jsonl"  # what an unfinished run has measured; the same run, from the same commit, goes on from it
 
@@ -31,11 +32,15 @@ def main(argv: list[str] | None = None) -> int:
         "--seconds", type=float, default=0.5, help="that a case may take when its first rounds are over (default: 0.5)"
     )
     parser.add_argument("--out", type=Path, default=Path("results/levels"), help="folder (default: results/levels)")
+    parser.add_argument("--page", type=Path, help="a page to write the table of goals into, between marks")
+    parser.add_argument("--mark", default="levels", help="name of the page's marks (default: levels)")
     arguments = parser.parse_args(argv)
     plan = Plan.fast() if arguments.fast else Plan.bars() if arguments.bars else Plan.full()
     console = Console() if sys.stdout.isatty() else Console(width=140)
     try:
         records = run(plan, arguments.seconds, arguments.out, console)
+        if arguments.page:
+            arguments.page.write_text(insert(arguments.page.read_text(), arguments.mark, bars.page(records)))
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"python -m eval.levels: {error}", file=sys.stderr)
         return 2

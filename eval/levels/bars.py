@@ -76,22 +76,70 @@ def bar_rows(records: list[Record]) -> list[tuple[str, ...]]:
                     "yes" if met else "no",
                 )
             )
+    many = many_figures(records)
+    if many:
+        rows.append((many[0], "normal", many[1], "", many[2], "", many[3]))
+    return rows
+
+
+def many_figures(records: list[Record]) -> tuple[str, str, str, str] | None:
+    """Return what was asked of `solve_many`, the goal, what was measured, whether it is met; None if not measured."""
     for r in records:
         if r["solver"] == "solve_many" and (r["columns"], r["m"]) == (384, 65_536):
-            seconds = float(np.median(r["seconds"]))
-            core = float(np.median(r["core_seconds"])) / r["cores"]
-            rows.append(
-                (
-                    f"solve_many, 384 x 65,536, {r['cores']} cores",
-                    "normal",
-                    f"{MANY_SECONDS:g} s",
-                    "",
-                    f"{seconds:.1f} s (core seconds / cores: {core:.1f})",
-                    "",
-                    "yes" if min(seconds, core) <= MANY_SECONDS else "no",
-                )
+            seconds, core = float(np.median(r["seconds"])), float(np.median(r["core_seconds"]))
+            # The goal is for two cores that are free; on a busy machine the cores' own time is the measure.
+            met = min(seconds, core / 2) <= MANY_SECONDS
+            what = "solve_many: mse, 8 sizes, 384 x 65,536, 2 cores"
+            told = f"{core / 2:.1f} s of each core ({seconds:.1f} s on the wall, {r['cores']} cores)"
+            return what, f"{MANY_SECONDS:g} s", told, "yes" if met else "no"
+    return None
+
+
+PAGE_COLUMNS = ("solver", "best reference", "at most", "x sort", "ms", "above optimum", "proven", "met")
+
+
+def page(records: list[Record]) -> str:
+    """Return the goals as a Markdown table, the worst of all kinds of values, and what it was measured on."""
+    rows: list[tuple[str, ...]] = []
+    for bar in BARS:
+        groups = [
+            [r for r in records if r["solver"] == bar.solver and r.get("s") == s and r["m"] == 1 << bar.exponent]
+            for s in bar.limits
+        ]
+        if not all(groups):
+            continue
+        times = [max(map(times_sort, group)) for group in groups]
+        over = [max((excess(r, records) or 0.0) for r in group) for group in groups]
+        proven = [max(r["cost"] / r["lower_bound"] - 1 for r in group) for group in groups]
+        met = all(t <= limit for t, limit in zip(times, bar.limits.values(), strict=True))
+        met &= bar.solver.startswith("mdv") or max(over) <= EXCESS
+        rows.append(
+            (
+                f"{bar.solver}, 2^{bar.exponent}, s = {', '.join(map(str, bar.limits))}",
+                bar.reference or "–",
+                ", ".join(f"{limit:g}" for limit in bar.limits.values()),
+                ", ".join(f"{t:.2g}" for t in times),
+                ", ".join(f"{1e3 * max(float(np.median(r['seconds'])) for r in group):.2g}" for group in groups),
+                f"{max(over):.2%}" if "exact" not in bar.solver else "0",
+                f"{max(proven):.1%}" if "exact" not in bar.solver else "0",
+                "yes" if met else "no",
             )
-    return rows
+        )
+    many = many_figures(records)
+    if many:
+        rows.append((many[0], "–", many[1], "", many[2], "", "", many[3]))
+    origin = records[0]["provenance"]
+    sorts = {
+        e: float(np.median([np.median(r["sort_seconds"]) for r in records if r["m"] == 1 << e and "values" in r]))
+        for e in (16, 20)
+        if any(r["m"] == 1 << e and "values" in r for r in records)
+    }
+    kinds = ", ".join(dict.fromkeys(r["values"] for r in records if "values" in r))
+    unit = " and ".join(f"{1e3 * seconds:.2f} ms at 2^{e}" for e, seconds in sorts.items())
+    return (
+        f"Worst of {kinds}. One thread of {origin['cpu']}, numpy {origin['versions']['numpy']}, commit "
+        f"{origin['commit'][:7]}; a sort of the same values, shuffled, takes {unit}.\n\n" + markdown(PAGE_COLUMNS, rows)
+    )
 
 
 BAR_COLUMNS = (

@@ -69,6 +69,28 @@ def test_bars_are_judged():
     assert [row[-1] for row in bars.bar_rows(poor)] == ["yes", "no"]
 
 
+def test_the_page_tells_the_worst():
+    def record(name, solver, s, seconds, cost):
+        shared = {"values": name, "m": 1 << 20, "s": s, "objective": "adv", "lower_bound": 1.0, "vnmse": 1.0}
+        origin = {"cpu": "a CPU", "commit": "0123456789", "versions": {"numpy": "2"}}
+        method = "exact" if "exact" in solver else "vmix"
+        timed = {"solver": solver, "method": method, "seconds": [seconds], "sort_seconds": [0.01]}
+        return shared | timed | {"cost": cost, "provenance": origin}
+
+    records = [
+        record(name, solver, s, seconds, cost)
+        for name, seconds in (("normal", 0.005), ("Pareto(1.5)", 0.009))
+        for s in (4, 16, 64)
+        for solver, cost in (("adv vmix, unsorted", 1.002), ("adv exact, sorted", 1.0))
+    ]
+    text = bars.page(records)
+    assert "takes 10.00 ms at 2^20" in text
+    assert (
+        "| adv vmix, unsorted, 2^20, s = 4, 16, 64 | – | 1, 1, 1 | 0.9, 0.9, 0.9 | 9, 9, 9 | 0.20% | 0.2% | yes |"
+        in text
+    )
+
+
 def test_values():
     for name in values.DRAWS:
         if values.most(name) is None:
