@@ -80,7 +80,8 @@ def moving(nodes: AnyNodes, cells: Ranks, kind: int) -> Floats:
     for position, c in enumerate(cells):
         cost = interval_cost(nodes, c, nodes, c + 1, kind)
         if kind == ADV:
-            out[position] = cost / (nodes.w[c + 1] - nodes.w[c])
+            gap = nodes.w[c + 1] - nodes.w[c]
+            out[position] = cost / gap if gap > 0.0 else 0.0  # equal values, where ties are few, are not merged
         else:
             weight = (nodes.a[c + 1] - nodes.a[c]) + (nodes.a_low[c + 1] - nodes.a_low[c])
             out[position] = np.sqrt(max(0.0, weight) * cost)

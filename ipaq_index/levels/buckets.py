@@ -51,7 +51,9 @@ class Buckets:
     middle: int
 
 
-def fill(w: Floats, weights: Floats, ends: tuple[float, float], precision: int, uniform: int = 0) -> Buckets | None:
+def fill(
+    w: Floats, weights: Floats, ends: tuple[float, float], precision: int, uniform: int = 0, summed: bool = True
+) -> Buckets | None:
     """Put finite values into cells, or return None where no cells suit them.
 
     Parameters
@@ -66,6 +68,8 @@ def fill(w: Floats, weights: Floats, ends: tuple[float, float], precision: int, 
         Cells per doubling of the distance from the centre, as a power of two.
     uniform : int
         Number of cells of a uniform grid to be used instead; 0 for none.
+    summed : bool
+        Whether sums are wanted; they are 0 if not.
     """
     least, largest = ends
     if uniform:
@@ -84,7 +88,11 @@ def fill(w: Floats, weights: Floats, ends: tuple[float, float], precision: int, 
         return None
     cell = np.empty(len(w), dtype=np.int32)
     assign(w, centre, inverse, precision, uniform > 0, below, cell)
-    sums, low, high = gather(w, weights, cell, size, centre)
+    if summed:
+        sums, low, high = gather(w, weights, cell, size, centre)
+    else:
+        low, high = gather_ends(w, cell, size)
+        sums = np.zeros((size, 3))
     number = np.flatnonzero(high >= low)
     return Buckets(
         cell, number, size, low[number], high[number], sums[number], centre, int(np.searchsorted(number, below))
@@ -100,23 +108,27 @@ def cell_of(distance: float, inverse: float, precision: int) -> int:
 
 @njit(nogil=True, cache=True)
 def assign(w: Floats, centre: float, inverse: float, precision: int, uniform: bool, below: int, cell: Cells) -> None:
-    """Write each value's cell; ``below`` is the number of cells below the centre."""
+    """Write each value's cell; ``below`` is the number of cells below the centre.
+
+    The slices of a chunk let the compiler see that indices are in range: ten times as fast as without.
+    """
     u = np.empty(CHUNK)
     bits = u.view(np.int64)
     u[0] = 1.0
-    shift = MANTISSA - precision
+    shift = np.int64(MANTISSA - precision)
     one = bits[0] >> shift
     for start in range(0, len(w), CHUNK):
         count = min(CHUNK, len(w) - start)
+        part, out = w[start : start + count], cell[start : start + count]
         if uniform:
             for i in range(count):
-                cell[start + i] = np.int32((w[start + i] - centre) * inverse)
+                out[i] = np.int32((part[i] - centre) * inverse)
             continue
         for i in range(count):
-            u[i] = 1.0 + abs(w[start + i] - centre) * inverse
+            u[i] = 1.0 + abs(part[i] - centre) * inverse
         for i in range(count):
-            left = np.int64(w[start + i] < centre)
-            cell[start + i] = np.int32(below + (((bits[i] >> shift) - one) ^ -left))  # x ^ -1 is -1 - x
+            away = (bits[i] >> shift) - one
+            out[i] = below + (away if part[i] >= centre else -1 - away)
 
 
 @njit(nogil=True, cache=True)
@@ -125,7 +137,7 @@ def gather(w: Floats, weights: Floats, cell: Cells, size: int, centre: float) ->
     sums = np.zeros((size, 3))
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
     for i in range(len(w)):
-        c = cell[i]
+        c = np.uint32(cell[i])
         value = w[i]
         weight = weights[i] if len(weights) else 1.0
         d = value - centre
@@ -135,3 +147,28 @@ def gather(w: Floats, weights: Floats, cell: Cells, size: int, centre: float) ->
         low[c] = min(low[c], value)
         high[c] = max(high[c], value)
     return sums, low, high
+
+
+@njit(nogil=True, cache=True)
+def gather_ends(w: Floats, cell: Cells, size: int) -> tuple[Floats, Floats]:
+    """Return the least and the largest value of each cell; inf and -inf where it is empty."""
+    low, high = np.full(size, np.inf), np.full(size, -np.inf)
+    for i in range(len(w)):
+        c = np.uint32(cell[i])
+        value = w[i]
+        if value < low[c]:
+            low[c] = value
+        if value > high[c]:
+            high[c] = value
+    return low, high
+
+
+@njit(nogil=True, cache=True)
+def ranks_in(cell: Cells, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return where the values of wanted cells are. Without a branch, which would be mispredicted."""
+    found = np.empty(len(cell) + 1, dtype=np.int64)
+    count = 0
+    for i in range(len(cell)):
+        found[count] = i
+        count += wanted[np.uint32(cell[i])]
+    return found[:count].copy()

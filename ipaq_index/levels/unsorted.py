@@ -7,15 +7,14 @@ and cells are refined until it holds, whatever the tails.
 """
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from ipaq_index.levels.approximate import TRUSTED
 from ipaq_index.levels.bounds import lower_bound
-from ipaq_index.levels.buckets import Buckets, Cells, fill
+from ipaq_index.levels.buckets import Buckets, fill, ranks_in
 from ipaq_index.levels.coreset import cell_size
 from ipaq_index.levels.exact import TOLERANCE
-from ipaq_index.levels.intervals import ADV, Floats, Nodes, noise
+from ipaq_index.levels.intervals import ADV, Floats, Nodes, Ranks, noise
 from ipaq_index.levels.mdv import exact_mdv
 from ipaq_index.levels.path import cheapest, path_cost
 from ipaq_index.levels.sums import outward
@@ -114,7 +113,9 @@ def mse_cost(w: Floats, weights: Floats, cells: Buckets, levels: Floats) -> floa
     costs = cells.sums[:, 2] - 2 * d * cells.sums[:, 1] + d * d * cells.sums[:, 0]
     cut = np.zeros(cells.size, dtype=np.bool_)
     cut[cells.number[~whole]] = True
-    return float(np.maximum(costs[whole], 0.0).sum()) + squares_in(w, weights, cells.cell, cut, levels, middles)
+    return float(np.maximum(costs[whole], 0.0).sum()) + squares_in(
+        w, weights, ranks_in(cells.cell, cut), levels, middles
+    )
 
 
 def mdv_in_cells(w: Floats, ends: tuple[float, float], s: int, eps: float) -> tuple[Floats, float, float] | None:
@@ -133,13 +134,13 @@ def mdv_in_cells(w: Floats, ends: tuple[float, float], s: int, eps: float) -> tu
     """
     precision = int(np.ceil(np.log2(s))) + 3  # one pass mostly does
     while precision <= FINEST:
-        cells = fill(w, np.empty(0), ends, precision)
+        cells = fill(w, np.empty(0), ends, precision, summed=False)
         if cells is None:
             return None
         few = np.unique(np.concatenate([cells.low, cells.high]))
         if len(few) > s:
             levels = exact_mdv(few, np.empty(0), s)
-            bound = largest_in(few, np.zeros(len(few), dtype=np.int32), np.ones(1, dtype=np.bool_), levels)
+            bound = largest_in(few, np.arange(len(few)), levels)
             cost = mdv_cost(w, cells, levels, bound)
             if cost <= (1 + eps) * bound:
                 return np.unique(levels), cost, bound
@@ -157,28 +158,24 @@ def mdv_cost(w: Floats, cells: Buckets, levels: Floats, at_ends: float) -> float
     within = np.searchsorted(middles, cells.high) > np.searchsorted(middles, cells.low)
     wanted = np.zeros(cells.size, dtype=np.bool_)
     wanted[cells.number[within]] = True
-    return max(at_ends, largest_in(w, cells.cell, wanted, levels))
+    return max(at_ends, largest_in(w, ranks_in(cells.cell, wanted), levels))
 
 
 @njit(nogil=True, cache=True)
-def squares_in(
-    w: Floats, weights: Floats, cell: Cells, wanted: npt.NDArray[np.bool_], levels: Floats, middles: Floats
-) -> float:
-    """Return Σ λ (w - nearest level)² over the values in wanted cells."""
+def squares_in(w: Floats, weights: Floats, chosen: Ranks, levels: Floats, middles: Floats) -> float:
+    """Return Σ λ (w - nearest level)² over chosen values."""
     total = 0.0
-    for i in range(len(w)):
-        if wanted[cell[i]]:
-            d = w[i] - levels[np.searchsorted(middles, w[i])]
-            total += d * d * (weights[i] if len(weights) else 1.0)
+    for i in chosen:
+        d = w[i] - levels[np.searchsorted(middles, w[i])]
+        total += d * d * (weights[i] if len(weights) else 1.0)
     return total
 
 
 @njit(nogil=True, cache=True)
-def largest_in(w: Floats, cell: Cells, wanted: npt.NDArray[np.bool_], levels: Floats) -> float:
-    """Return the largest variance of stochastic rounding among the values in wanted cells."""
+def largest_in(w: Floats, chosen: Ranks, levels: Floats) -> float:
+    """Return the largest variance of stochastic rounding among chosen values."""
     most = 0.0
-    for i in range(len(w)):
-        if wanted[cell[i]]:
-            above = min(max(1, np.searchsorted(levels, w[i])), len(levels) - 1)
-            most = max(most, (levels[above] - w[i]) * (w[i] - levels[above - 1]))
+    for i in chosen:
+        above = min(max(1, np.searchsorted(levels, w[i])), len(levels) - 1)
+        most = max(most, (levels[above] - w[i]) * (w[i] - levels[above - 1]))
     return most
