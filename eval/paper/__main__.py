@@ -34,17 +34,22 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for name in arguments.dataset or (DATASETS[:1] if fast else DATASETS):
             found += recall.run(name, *((2_000, 100) if fast else (10_000, 500)), arguments.data)
+            write(out, costs, found)
             print(f"{time.perf_counter() - begin:6.0f} s  recall: {name}", flush=True)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"python -m eval.paper: {error}", file=sys.stderr)
         return 2
+    print(f"records, tables and pictures: {out}/")
+    return 0
+
+
+def write(out: Path, costs: list[variance.Record], found: list[recall.Record]) -> None:
+    """Write records, tables and pictures of what there is so far."""
     origin = provenance()
     with open(out / "records.jsonl", "w") as file:
         file.writelines(json.dumps(record | {"provenance": origin}) + "\n" for record in costs + found)
     (out / "table.md").write_text(report.document(costs, found))
     report.pictures(costs, found, out)
-    print(f"records, tables and pictures: {out}/")
-    return 0
 
 
 if __name__ == "__main__":
