@@ -44,6 +44,50 @@ class Tile(NamedTuple):
     biases: Floats
 
 
+class Places(NamedTuple):
+    """Where the arrays of rows and of a frame for look-ups begin; see `Addresses`.
+
+    Attributes
+    ----------
+    strides : (int, int, int)
+        Bytes from one block's codes, side and bias to the next one's.
+    side_zero, bias_zero
+        Zeros of the types of side and bias.
+    others : int
+        Addresses.
+    """
+
+    strides: tuple[int, int, int]
+    side_zero: Any
+    bias_zero: Any
+    blocks: int
+    side: int
+    bias: int
+    tables: int
+    start: int
+    bars: int
+    scores: int
+    above: int
+
+
+@njit(nogil=True, cache=True)
+def places(rows: Rows, frame: Frame) -> Places:
+    """Return where the arrays begin; good while ``rows`` and ``frame`` live."""
+    return Places(
+        (rows.blocks.strides[0], BLOCK * rows.side.itemsize, BLOCK * rows.bias.itemsize),
+        np.zeros(1, dtype=rows.side.dtype)[0],
+        np.zeros(1, dtype=rows.bias.dtype)[0],
+        rows.blocks.ctypes.data,
+        rows.side.ctypes.data,
+        rows.bias.ctypes.data,
+        frame.tables.ctypes.data,
+        frame.start.ctypes.data,
+        frame.bars.ctypes.data,
+        frame.sums.ctypes.data,
+        frame.above.ctypes.data,
+    )
+
+
 class Addresses(NamedTuple):
     """Where the arrays of frame and tile begin. Taking an address counts a reference in and out: it is done once."""
 
@@ -72,8 +116,8 @@ def addresses(frame: Frame, tile: Tile) -> Addresses:
     )
 
 
-def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame) -> int:
-    """Return the next block with a score not below the floor, its sums in ``frame``; the end if there is none.
+def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, at: Places) -> int:
+    """Return the next block with a score not below the floor, its rows' scores in ``frame``; the end if there is none.
 
     In a kernel this is vector code for ``isa``; the code below is its twin, and the portable form.
 
@@ -87,8 +131,11 @@ def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], f
         The block to begin with, and the end.
     frame : Frame
         Of one query.
+    at : Places
+        Of rows and frame.
     """
     inverse, shift, floor = frame.bars
+    scores = frame.sums.view(np.float32)
     for block in range(span[0], span[1]):
         frame.sums[0, :] = frame.start[0]
         for pair in range(meaning.first_pairs):
@@ -101,7 +148,9 @@ def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], f
             score = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(frame.sums[0, i])
             if len(rows.bias):
                 score += rows.bias[row] * inverse[0]
-            if score + shift[0] >= floor[0]:
+            score += shift[0]
+            scores[0, i] = score
+            if score >= floor[0]:
                 frame.above[0] |= np.uint32(1) << np.uint32(i)
         if frame.above[0]:
             return block
@@ -212,25 +261,31 @@ def scale_of(side: int, scale_format: ScaleFormat) -> np.float32:
 
 
 @overload(next_lookup)
-def _next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame) -> Any:
+def _next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, at: Places) -> Any:
     if isa.instance_class is Portable:
         return next_lookup
 
-    def emitted(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame) -> int:
-        blocks, side, bias = rows.blocks, rows.side, rows.bias
-        codes = blocks.ctypes.data + span[0] * blocks.strides[0]
-        sides = side.ctypes.data + span[0] * BLOCK * side.itemsize
-        biases = bias.ctypes.data + span[0] * BLOCK * bias.itemsize
-        query = (frame.tables.ctypes.data, frame.start.ctypes.data, frame.bars.ctypes.data)
-        out = (frame.sums.ctypes.data, frame.above.ctypes.data)
+    def emitted(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, at: Places) -> int:
+        block_bytes, side_bytes, bias_bytes = at.strides
+        codes = at.blocks + span[0] * block_bytes
+        sides = at.side + span[0] * side_bytes
+        biases = at.bias + span[0] * bias_bytes
+        query, out = (at.tables, at.start, at.bars), (at.scores, at.above)
         for block in range(span[0], span[1]):
             if emit_lookup(
-                isa, side, bias, (codes, sides, biases), meaning.first_pairs, query, meaning.scale_format, out
+                isa,
+                at.side_zero,
+                at.bias_zero,
+                (codes, sides, biases),
+                meaning.first_pairs,
+                query,
+                meaning.scale_format,
+                out,
             ):
                 return block
-            codes += blocks.strides[0]
-            sides += BLOCK * side.itemsize
-            biases += BLOCK * bias.itemsize
+            codes += block_bytes
+            sides += side_bytes
+            biases += bias_bytes
         return span[1]
 
     return emitted
@@ -328,8 +383,8 @@ def emit_lookup(
 ) -> Any:
     """One block of `next_lookup` in vector instructions; returns whether a score is not below the floor.
 
-    ``rows`` is (codes, side, bias) and ``query`` (tables, start, bars), all addresses; ``side`` and ``bias`` are the
-    arrays, known by their types; ``out`` (sums, above) is written only where a score is not below.
+    ``rows`` is (codes, side, bias) and ``query`` (tables, start, bars), all addresses; ``side`` and ``bias`` are zeros
+    of their types; ``out`` (scores, above) is written only where a score is not below.
     """
     signature = types.boolean(isa, side, bias, *map(_addresses, (3,)), types.intp, *map(_addresses, (3, 3, 2)))
 
@@ -338,12 +393,12 @@ def emit_lookup(
         tables, start, bars = cgutils.unpack_tuple(builder, arguments[5])
         format_, out_ = (cgutils.unpack_tuple(builder, t) for t in arguments[6:])
         sums = LOOKUPS[isa.instance_class](builder, codes, tables, arguments[4], start)
-        kind = ir.IntType(side.dtype.bitwidth)
+        kind = ir.IntType(side.bitwidth)
         of_rows = [emit.scales(builder, kind, sides, 16, format_, first) for first in (0, 16)]
         added = None
-        if bias.dtype == types.float32:
+        if bias == types.float32:
             added = [emit.load(builder, emit.floats(16), biases, 4 * first) for first in (0, 16)]
-        return emit.compare(builder, [sums], 0, of_rows, added, _bars(builder, bars, 1), out_)
+        return emit.compare(builder, [sums], 0, of_rows, added, _bars(builder, bars, 1), out_, True)
 
     return signature, generate
 

@@ -53,6 +53,7 @@ def compare(
     biases: list[Value] | None,
     bars: Bars,
     out: list[Value],
+    keep_scores: bool = False,
 ) -> Value:
     """Compare scores with floors; where one is not below, write all sums and a bit for each row.
 
@@ -68,6 +69,8 @@ def compare(
         Of the queries.
     out : list
         Addresses of sums and bits.
+    keep_scores : bool
+        Whether scores, float32, are written in place of sums.
 
     Returns
     -------
@@ -77,23 +80,27 @@ def compare(
     lanes = sums[0][0].type.count
     inverse, shift, floor = bars
     below: list[list[Value]] = []
+    kept: list[list[Value]] = []
     all_below = splat(ints(lanes), -1)
     for g, parts in enumerate(sums):
         below.append([])
+        kept.append([])
         added, least = (broadcast(builder, floats(lanes), base, 4 * g) for base in (shift, floor))
         for number, part in enumerate(parts):
             score = builder.fmul(row_scales[number], builder.sitofp(part, floats(lanes)))
             if biases is not None:
                 factor = broadcast(builder, floats(lanes), inverse, 4 * g)
                 score = builder.fadd(score, builder.fmul(biases[number], factor))
-            score = builder.fsub(builder.fadd(score, added), least)
+            score = builder.fadd(score, added)
+            kept[g].append(builder.bitcast(score, ints(lanes)) if keep_scores else part)
+            score = builder.fsub(score, least)
             below[g].append(builder.bitcast(score, ints(lanes)))  # its sign bit says: below
             all_below = builder.and_(all_below, below[g][number])
     signs = builder.icmp_signed("<", all_below, splat(ints(lanes), 0))
     mask = ir.IntType(lanes)
     found = builder.icmp_unsigned("!=", builder.bitcast(signs, mask), ir.Constant(mask, -1))
     with builder.if_then(found, likely=False):
-        for g, parts in enumerate(sums):
+        for g, parts in enumerate(kept):
             for number, part in enumerate(parts):
                 row = first + lanes * number
                 builder.store(part, pointer(builder, ints(lanes), out[0], 4 * (BLOCK * g + row)), align=4)

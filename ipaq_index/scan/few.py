@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.scan.block import BLOCK, next_lookup, scale
+from ipaq_index.scan.block import BLOCK, next_lookup, places, scale
 from ipaq_index.scan.eight import ROWS, Eight, lowest_bit, make_eight, row_totals
-from ipaq_index.scan.frame import Frame, fill_lookups, make_frame
+from ipaq_index.scan.frame import fill_lookups, make_frame
 from ipaq_index.scan.kernel import Best, Lists, aim, known_parts
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import push, sift
 
-CANDIDATES = 512  # that wait for their exact scores, at the most; four times k if that is more
+FIRST = 512  # candidates after which some are scored for the first time, so that there is a floor
+CANDIDATES = 4096  # that wait for their exact scores, at the most; four times k if that is more
 
 
 class Candidates(NamedTuple):
@@ -84,55 +85,58 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
         frame.start[0], step = fill_lookups(p[q], meaning, tables)
         query = Query(q, p[q], known[q], np.float32(1) / step)
         frame.bars[0, 0] = query.inverse
-        count = 0
+        at, scores = places(rows, frame), frame.sums.view(np.float32)[0]
+        count, enough = 0, FIRST
+        ascending = lists.begins[q + 1] - lists.begins[q] == 1
         for member in range(lists.begins[q], lists.begins[q + 1]):
             block, last = lists.spans[lists.members[member]]
             aim(frame, 0, lists.shifts[member], best.floors[q])
+            if ascending:
+                frame.bars[2, 0] = above_ties(best, q)
             while block < last:
                 stop = last
                 if len(rows.words):
                     while block < last and not rows.words[block]:
                         block += 1
                     stop = min(block + 1, last)
-                block = next_lookup(isa, rows, meaning, (block, stop), frame)
+                block = next_lookup(isa, rows, meaning, (block, stop), frame, at)
                 if block == stop:
                     continue
-                if count > size - BLOCK:
+                if count > enough - BLOCK:
                     count = settle(rows, meaning, query, candidates, count, size // 2, best)
-                    frame.bars[2, 0] = best.floors[q]
-                count = gather(frame, rows, block, meaning, lists.shifts[member], candidates, count)
+                    enough = min(size, 2 * count + FIRST)
+                    frame.bars[2, 0] = above_ties(best, q) if ascending else best.floors[q]
+                above = frame.above[0]
+                frame.above[0] = 0
+                if len(rows.words):
+                    above &= rows.words[block]
+                if rows.size - block * BLOCK < BLOCK:
+                    above &= (np.uint32(1) << np.uint32(rows.size - block * BLOCK)) - np.uint32(1)
+                count = gather(scores, frame.bars[2, 0], above, block * BLOCK, lists.shifts[member], candidates, count)
                 block += 1
         settle(rows, meaning, query, candidates, count, 0, best)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
+def above_ties(best: Best, q: int) -> np.float32:
+    """Return the floor for rows behind all that were seen: of equal keys, the first k stay.
+
+    For a query of zeros, all rows are equal.
+    """
+    floor = best.floors[q]
+    return np.nextafter(floor, np.float32(np.inf)) if best.counts[q] == best.keys.shape[1] else floor
+
+
+@njit(nogil=True, cache=True, forceinline=True)
 def gather(
-    frame: Frame,
-    rows: Rows,
-    block: int,
-    meaning: Meaning,
-    shift: np.float32,
-    candidates: Candidates,
-    count: int,
+    scores: Floats, floor: np.float32, above: Any, first: int, shift: np.float32, candidates: Candidates, count: int
 ) -> int:
-    """Append a block's rows whose estimates are not below the floor; return how many candidates there are then."""
-    inverse, scaled_shift, floor = frame.bars[0, 0], frame.bars[1, 0], frame.bars[2, 0]
-    above = frame.above[0]
-    frame.above[0] = 0
-    if len(rows.words):
-        above &= rows.words[block]
+    """Append a block's rows whose bits in ``above`` are set; return how many candidates there are then."""
     while above:
         i = lowest_bit(above)
         above &= above - np.uint32(1)
-        row = block * BLOCK + i
-        if row >= rows.size:
-            break
-        estimate = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(frame.sums[0, i])
-        if len(rows.bias):
-            estimate += rows.bias[row] * inverse
-        estimate += scaled_shift
-        if estimate >= floor:
-            candidates.keys[count], candidates.rows[count], candidates.shifts[count] = -estimate, row, shift
+        if scores[i] >= floor:  # the block was compared with an older one
+            candidates.keys[count], candidates.rows[count], candidates.shifts[count] = -scores[i], first + i, shift
             count += 1
     return count
 

@@ -18,7 +18,7 @@ TOP_WEIGHT = 127
 DOUBT = np.float32(10)  # a row's look-ups are below its exact score with probability e^-10 at most
 MARGIN = np.float32(5)  # by Hoeffding's bound, a row's products are below its exact score with e^(-5²/2) at most
 FAR = np.float32(1 << 30)
-TINY = np.float32(1e-30)  # least step, so that its inverse is finite
+TINY = np.float32(1e-22)  # least step, so that biases up to 10^16 times its inverse are finite
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -36,7 +36,7 @@ class Frame(NamedTuple):
         inverse (1 / step), shift and floor, the latter two in units of the step. Rows whose score is not below the
         floor are what a query is interested in.
     sums : (group, 32) int32
-        Result: sums for the rows of a block.
+        Result: sums for the rows of a block; of look-ups, their scores instead, as float32.
     above : (group,) uint32
         Result: bit i is set where row i's score is not below the floor; zero before and afterwards.
     bits : (1,) int32

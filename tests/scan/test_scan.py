@@ -121,7 +121,7 @@ def test_the_heap_keeps_the_best(seed):
 
 @njit
 def run_lookup(isa_, rows, meaning, span, frame):
-    return block.next_lookup(isa_, rows, meaning, span, frame)
+    return block.next_lookup(isa_, rows, meaning, span, frame, block.places(rows, frame))
 
 
 @njit
@@ -160,7 +160,7 @@ def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype)
         twin = used._replace(sums=np.zeros_like(used.sums), above=np.zeros_like(used.above))
         for span in ((0, 3), (1, 3), (2, 2)):
             found = run_lookup(isa.NAMES[name], rows, meaning, span, used)
-            expected = block.next_lookup(isa.NAMES[name], rows, meaning, span, twin)
+            expected = block.next_lookup(isa.NAMES[name], rows, meaning, span, twin, None)
             assert_alike(found, expected, span[1], used, twin)
 
 
