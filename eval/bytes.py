@@ -45,12 +45,12 @@ class Result(NamedTuple):
 
 
 def peers(dim: int) -> list[str]:
-    """Return factory strings of codes for this dimension, of all sizes."""
+    """Return factory strings of codes for this dimension, of all sizes; "np": no order of centroids that none reads."""
     parts = {dim // share for share in (1, 2, 4, 8) if dim % share == 0}
-    found = [f"PQ{m}x{bits}" for m in sorted(parts) for bits in (4, 8)]
+    found = [f"PQ{m}x{bits}np" for m in sorted(parts) for bits in (4, 8)]
     if 1 < dim <= OPQ_DIM:
         kinds = [(m, bits) for m in sorted(parts) for bits in (4, 8) if m < dim]
-        found += [f"OPQ{m},PQ{m}x{bits}" for m, bits in kinds if bits == 4 or dim <= 50 or 8 * m <= dim]
+        found += [f"OPQ{m},PQ{m}x{bits}np" for m, bits in kinds if bits == 4 or dim <= 50 or 8 * m <= dim]
     found += [f"SQ{bits}" for bits in (4, 6, 8)]
     found += [f"RR{dim},RaBitQ{bits}" for bits in ("", 2, 4, 8)]
     return found + [f"RR{dim},EDEN{bits}" for bits in (1, 2, 4, 8)]
