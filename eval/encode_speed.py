@@ -6,6 +6,7 @@ One thread, one process, the systems in turns; medians over rounds, and each one
 import argparse
 import sys
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -14,7 +15,7 @@ from rich.table import Table
 import ipaq_index as iq
 from eval.datasets.synthetic import synthetic
 
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "scalar": {"encoding": "scalar"},
     "trellis, 8 states": {"states": 8},
     "trellis, 64 states": {"states": 64},
@@ -25,6 +26,7 @@ SYSTEMS = {
 def once(name: str, x: np.ndarray) -> tuple[float, float]:
     """Return seconds of training and of adding."""
     dim = x.shape[1]
+    index: Any
     if name == "FAISS":
         import faiss
 
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     x = synthetic("clustered", arguments.dim, arguments.vectors, 0)
     names = ["FAISS", *SYSTEMS]
     for name in names:
-        once(name, x[:500])  # compiles
+        once(name, x[:1_000])  # compiles
     seconds = {name: np.array([(0.0, 0.0)] * arguments.rounds) for name in names}
     for turn in range(arguments.rounds):
         for name in names:
