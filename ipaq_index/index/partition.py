@@ -19,6 +19,8 @@ POINTS = 64  # training vectors a centroid
 ROUNDS = 10  # of k-means
 GRAPH_LISTS = 16_384  # centroids from which a graph (HNSW) finds the nearest ones faster than looking at all
 GRAPH_LINKS = 32
+STRIDE = 64  # lists whose keys are compared at once
+SORTED = 128  # lists from which on sorting all is faster than keeping the best in order
 NEAREST = 4  # centroids looked at closely before a vector is given to one
 
 Vectors = npt.NDArray[np.float32]
@@ -160,13 +162,13 @@ class Partition:
         scores = product(q, self._columns)
         if nprobe == self.nlist:
             return Probes(np.tile(np.arange(self.nlist), (len(q), 1)), scores)
-        keys = scores * self.weights + self.shifts
-        if among is not None:
-            keys[:, ~among] = -np.inf
+        allowed = np.ones(0, dtype=np.bool_) if among is None else among
         lists = np.empty((len(q), nprobe), dtype=np.int64)
+        offsets = np.empty((len(q), nprobe), dtype=np.float32)
         for first, last in slices(len(q), self.nlist):
-            best_lists(keys[first:last], lists[first:last])
-        return Probes(lists, np.take_along_axis(scores, lists, 1))
+            part = slice(first, last)
+            best_lists(scores[part], self.weights, self.shifts, allowed, lists[part], offsets[part])
+        return Probes(lists, offsets)
 
     def ranks(self, q: Vectors) -> Lists:
         """Return the place of every list in each query's order of probing, (nq, nlist)."""
@@ -245,28 +247,51 @@ def _faiss_threads(threads: int) -> Iterator[None]:
 
 
 @njit(nogil=True, cache=True)
-def best_lists(keys: Vectors, lists: Lists) -> None:
-    """Fill ``lists`` with the columns of each row's largest keys, best first, ties by column.
+def best_lists(
+    scores: Vectors, weights: Vectors, shifts: Vectors, allowed: npt.NDArray[np.bool_], lists: Lists, offsets: Vectors
+) -> None:
+    """Fill ``lists`` with the columns of each row's largest keys, best first, ties by column; ``offsets`` with scores.
 
-    A sorted list of the best so far: where few of many are wanted, almost every key is refused by one comparison.
+    A key is ``weight * score + shift``; columns that are not ``allowed`` (empty: all are) come last. A sorted list of
+    the best so far: where few of many are wanted, almost every `STRIDE` keys are refused by a few vector instructions.
     """
-    wanted = lists.shape[1]
-    best = np.empty(wanted, dtype=np.float32)
-    for q in range(keys.shape[0]):
-        if wanted > 128:
-            lists[q] = np.argsort(-keys[q], kind="mergesort")[:wanted]
+    columns, wanted = scores.shape[1], lists.shape[1]
+    keys, best = np.empty(columns, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+    for q in range(scores.shape[0]):
+        for n in range(columns):
+            keys[n] = scores[q, n] * weights[n] + shifts[n]
+        for n in range(len(allowed)):
+            if not allowed[n]:
+                keys[n] = -np.inf
+        if wanted > SORTED:
+            lists[q] = np.argsort(-keys, kind="mergesort")[:wanted]
+        else:
+            insert_best(keys, best, lists[q])
+        for m in range(wanted):
+            offsets[q, m] = scores[q, lists[q, m]]
+
+
+@njit(nogil=True, cache=True)
+def insert_best(keys: Vectors, best: Vectors, lists: npt.NDArray[np.int64]) -> None:
+    """Fill ``lists`` with the places of the largest keys, best first, ties by place; ``best`` is room for them."""
+    held, wanted, least = 0, len(lists), np.float32(-np.inf)
+    for first in range(0, len(keys), STRIDE):
+        last, promising = min(first + STRIDE, len(keys)), 0
+        for n in range(first, last):
+            promising |= keys[n] > least
+        if held == wanted and not promising:
             continue
-        held = 0
-        for n in range(keys.shape[1]):
-            key = keys[q, n]
-            if held == wanted and key <= best[held - 1]:
+        for n in range(first, last):
+            key = keys[n]
+            if held == wanted and key <= least:
                 continue
             place = min(held, wanted - 1)
             while place and best[place - 1] < key:
-                best[place], lists[q, place] = best[place - 1], lists[q, place - 1]
+                best[place], lists[place] = best[place - 1], lists[place - 1]
                 place -= 1
-            best[place], lists[q, place] = key, n
+            best[place], lists[place] = key, n
             held = min(held + 1, wanted)
+            least = best[held - 1]
 
 
 @njit(nogil=True, cache=True)

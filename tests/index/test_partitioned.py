@@ -161,17 +161,18 @@ def test_a_graph_over_centroids_finds_what_looking_at_all_finds(x, monkeypatch):
 
 def test_kernels_and_their_twins():
     rng = np.random.default_rng(3)
-    keys = rng.integers(0, 6, (5, 40)).astype(np.float32)
-    for wanted in (1, 7, 40):
-        expected = np.argsort(-keys, axis=1, kind="stable")[:, :wanted]
-        for kernel in (best_lists, best_lists.py_func):
-            lists = np.empty((5, wanted), dtype=np.int64)
-            kernel(keys, lists)
-            np.testing.assert_array_equal(lists, expected)
-    many = rng.standard_normal((2, 300)).astype(np.float32)
-    lists = np.empty((2, 200), dtype=np.int64)
-    best_lists(many, lists)
-    np.testing.assert_array_equal(lists, np.argsort(-many, axis=1, kind="stable")[:, :200])
+    none = np.ones(0, dtype=bool)
+    for columns, wanted in ((40, 1), (40, 7), (40, 40), (300, 9), (300, 200)):
+        scores = rng.integers(-3, 4, (5, columns)).astype(np.float32)
+        weights, shifts = rng.integers(1, 3, (2, columns)).astype(np.float32)
+        for allowed in (none, rng.random(columns) < 0.8):
+            keys = np.where(allowed, scores * weights + shifts, -np.inf) if len(allowed) else scores * weights + shifts
+            expected = np.argsort(-keys, axis=1, kind="stable")[:, :wanted]
+            for kernel in (best_lists, best_lists.py_func):
+                lists, offsets = np.empty((5, wanted), dtype=np.int64), np.empty((5, wanted), dtype=np.float32)
+                kernel(scores, weights, shifts, allowed, lists, offsets)
+                np.testing.assert_array_equal(lists, expected)
+                np.testing.assert_array_equal(offsets, np.take_along_axis(scores, expected, 1))
     q, centroids = rng.standard_normal((5, 3)).astype(np.float32), rng.standard_normal((9, 3)).astype(np.float32)
     lists = rng.integers(-1, 9, (5, 4))
     expected = np.where(lists < 0, 0, np.take_along_axis(q @ centroids.T, np.maximum(lists, 0), 1))
