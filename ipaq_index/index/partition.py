@@ -11,7 +11,7 @@ from numba import njit
 
 from ipaq_index.index.config import cores
 from ipaq_index.index.validation import LARGEST
-from ipaq_index.interruptible import apart, slices
+from ipaq_index.interruptible import apart
 from ipaq_index.quantizer.product import product
 
 AUTO_LEAST = 20_000  # vectors below which nlist="auto" makes a flat index: one list is scanned faster than lists chosen
@@ -19,7 +19,9 @@ POINTS = 64  # training vectors a centroid
 ROUNDS = 10  # of k-means
 GRAPH_LISTS = 16_384  # centroids from which a graph (HNSW) finds the nearest ones faster than looking at all
 GRAPH_LINKS = 32
-STRIDE = 64  # lists whose keys are compared at once
+PROBING = 120  # queries whose scores of all lists are kept at once: they stay in the cache
+STRIDE = 64  # parts of the lists whose largest keys tell what the best must reach
+STEP = 16  # lists whose keys are compared at once
 SORTED = 128  # lists from which on sorting all is faster than keeping the best in order
 NEAREST = 4  # centroids looked at closely before a vector is given to one
 
@@ -159,15 +161,15 @@ class Partition:
             lifted = np.hstack([q, np.zeros((len(q), 1), dtype=np.float32)])
             lists = self._best.search(lifted, nprobe, params=_effort(2 * nprobe))[1]
             return Probes(lists, dots(q, self.centroids, lists))
-        scores = product(q, self._columns)
         if nprobe == self.nlist:
-            return Probes(np.tile(np.arange(self.nlist), (len(q), 1)), scores)
+            return Probes(np.tile(np.arange(self.nlist), (len(q), 1)), product(q, self._columns))
         allowed = np.ones(0, dtype=np.bool_) if among is None else among
         lists = np.empty((len(q), nprobe), dtype=np.int64)
         offsets = np.empty((len(q), nprobe), dtype=np.float32)
-        for first, last in slices(len(q), self.nlist):
-            part = slice(first, last)
-            best_lists(scores[part], self.weights, self.shifts, allowed, lists[part], offsets[part])
+        for first in range(0, len(q), PROBING):
+            part = slice(first, first + PROBING)
+            scores = product(q[part], self._columns)
+            best_lists(scores, self.weights, self.shifts, allowed, lists[part], offsets[part])
         return Probes(lists, offsets)
 
     def ranks(self, q: Vectors) -> Lists:
@@ -252,11 +254,14 @@ def best_lists(
 ) -> None:
     """Fill ``lists`` with the columns of each row's largest keys, best first, ties by column; ``offsets`` with scores.
 
-    A key is ``weight * score + shift``; columns that are not ``allowed`` (empty: all are) come last. A sorted list of
-    the best so far: where few of many are wanted, almost every `STRIDE` keys are refused by a few vector instructions.
+    A key is ``weight * score + shift``; columns that are not ``allowed`` (empty: all are) come last.
     """
     columns, wanted = scores.shape[1], lists.shape[1]
-    keys, best = np.empty(columns, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+    padded = -(-columns // STRIDE) * STRIDE
+    keys, best = np.full(padded, -np.inf, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+    places, largest = np.empty(wanted, dtype=np.int64), np.empty(STRIDE, dtype=np.float32)
+    # Tables, so that numba knows that no index is negative and vectorizes.
+    parts, steps = keys.reshape(-1, STRIDE), keys.reshape(-1, STEP)
     for q in range(scores.shape[0]):
         for n in range(columns):
             keys[n] = scores[q, n] * weights[n] + shifts[n]
@@ -264,34 +269,44 @@ def best_lists(
             if not allowed[n]:
                 keys[n] = -np.inf
         if wanted > SORTED:
-            lists[q] = np.argsort(-keys, kind="mergesort")[:wanted]
+            places[:] = np.argsort(-keys[:columns], kind="mergesort")[:wanted]
         else:
-            insert_best(keys, best, lists[q])
+            held, least = 0, np.float32(-np.inf)
+            if wanted <= STRIDE // 2 and len(parts) >= 4:
+                # Of the largest keys of `STRIDE` parts, as many as are wanted are no less than the last of the best.
+                largest[:] = -np.inf
+                for part in range(len(parts)):
+                    for n in range(STRIDE):
+                        largest[n] = parts[part, n] if parts[part, n] > largest[n] else largest[n]
+                for n in range(STRIDE):
+                    held = insert(largest[n], n, best, places, held)
+                held, least = 0, best[wanted - 1]
+            for step in range(len(steps)):
+                promising = 0
+                for n in range(STEP):
+                    promising |= np.int32(steps[step, n] >= least)
+                if promising:
+                    for n in range(STEP * step, min(STEP * step + STEP, columns)):
+                        if keys[n] >= least:
+                            held = insert(keys[n], n, best, places, held)
+                    if held == wanted:
+                        least = max(least, best[wanted - 1])
         for m in range(wanted):
-            offsets[q, m] = scores[q, lists[q, m]]
+            lists[q, m], offsets[q, m] = places[m], scores[q, places[m]]
 
 
-@njit(nogil=True, cache=True)
-def insert_best(keys: Vectors, best: Vectors, lists: npt.NDArray[np.int64]) -> None:
-    """Fill ``lists`` with the places of the largest keys, best first, ties by place; ``best`` is room for them."""
-    held, wanted, least = 0, len(lists), np.float32(-np.inf)
-    for first in range(0, len(keys), STRIDE):
-        last, promising = min(first + STRIDE, len(keys)), 0
-        for n in range(first, last):
-            promising |= keys[n] > least
-        if held == wanted and not promising:
-            continue
-        for n in range(first, last):
-            key = keys[n]
-            if held == wanted and key <= least:
-                continue
-            place = min(held, wanted - 1)
-            while place and best[place - 1] < key:
-                best[place], lists[place] = best[place - 1], lists[place - 1]
-                place -= 1
-            best[place], lists[place] = key, n
-            held = min(held + 1, wanted)
-            least = best[held - 1]
+@njit(nogil=True, cache=True, forceinline=True)
+def insert(key: np.float32, number: int, best: Vectors, places: npt.NDArray[np.int64], held: int) -> int:
+    """Offer a key to a descending list of the ``held`` best, behind equal ones; return how many it holds then."""
+    wanted = len(best)
+    if held == wanted and key <= best[held - 1]:
+        return held
+    place = min(held, wanted - 1)
+    while place and best[place - 1] < key:
+        best[place], places[place] = best[place - 1], places[place - 1]
+        place -= 1
+    best[place], places[place] = key, number
+    return min(held + 1, wanted)
 
 
 @njit(nogil=True, cache=True)

@@ -7,9 +7,10 @@ estimate is not below the k-th best lower one.
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.scan.block import BLOCK, GROUP, Tile, addresses, decode, next_product, scale
+from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, decode, next_product, scale
 from ipaq_index.scan.eight import ROWS, lowest_bit, make_eight, row_totals
 from ipaq_index.scan.frame import Frame, Weights, make_frame, make_weights
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
@@ -18,7 +19,7 @@ from ipaq_index.scan.reservoir import order, push, raise_least
 TILE_BYTES = (
     1 << 18
 )  # decoded levels that all groups of queries read before the next are made: a quarter of an L2 cache
-SPARE = 96  # rows beyond k that may wait: three blocks
+SPARE = 64  # rows beyond 2 k that may wait: two blocks
 
 
 class Lists(NamedTuple):
@@ -71,18 +72,22 @@ class Waiting(NamedTuple):
 
     Attributes
     ----------
-    least : (nq, k) float32
-        Heaps of the best lower estimates, at first all -inf.
-    estimates : (nq, room, 3) float32
-        Upper and lower estimate of each row, and what is added to its exact score.
-    rows : (nq, room) int64
+    table : (nq, k + 3 room) float32
+        All there is of a query in one place, since queries take turns and caches hold few of them: a heap of the best
+        ``k`` lower estimates, at first -inf, then for each row its upper estimate, what is added to its exact score,
+        and (in ``numbers``) its number.
+    numbers : (nq, k + 3 room) int32
+        The same memory.
     counts : (nq,) int64
+        How many rows wait.
+    room : int
+        How many may.
     """
 
-    least: Floats
-    estimates: Floats
-    rows: Integers
+    table: Floats
+    numbers: npt.NDArray[np.int32]
     counts: Integers
+    room: int
 
 
 @njit(nogil=True, cache=True)
@@ -117,99 +122,110 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
     table_words = tables.reshape(quads, GROUP * QUAD).view(np.int32)
     frame = make_frame(tables, GROUP)
     at = addresses(frame, tile)
-    for number in range(len(lists.spans)):
-        block, last = lists.spans[number]
-        begin, stop = lists.begins[number], lists.begins[number + 1]
+    spans, begins, members, shifts, blocks = lists.spans, lists.begins, lists.members, lists.shifts, tile.blocks
+    starts, inverse, floors, start, bars, allowed = (
+        weights.start, weights.inverse, best.floors, frame.start, frame.bars, rows.words,
+    )  # fmt: skip
+    for number in range(len(spans)):
+        block, last = spans[number, 0], spans[number, 1]
+        begin, stop = begins[number], begins[number + 1]
         while block < last and begin < stop:
             count = 0
             while count < size and block < last:
-                if not len(rows.words) or rows.words[block]:
-                    tile.blocks[count] = block
+                if not len(allowed) or allowed[block]:
+                    blocks[count] = block
                     count += 1
                 block += 1
             decode(isa, rows, meaning, tile, count)
             for first in range(begin, stop, GROUP):
-                queries, shifts = lists.members[first : min(first + GROUP, stop)], lists.shifts[first:]
                 for g in range(GROUP):
-                    if g < len(queries):
-                        q = queries[g]
+                    if first + g < stop:
+                        q = members[first + g]
                         for quad in range(quads):
                             table_words[quad, g] = words[q, quad]
-                        frame.start[g], frame.bars[0, g] = weights.start[q], weights.inverse[q]
-                        aim(frame, g, shifts[g], best.floors[q])
+                        start[g] = starts[q]
+                        bars[0, g], bars[1, g], bars[2, g] = inverse[q], shifts[first + g] * inverse[q], floors[q]
                     else:
-                        frame.bars[2, g] = np.inf
-                place = 0
-                while place < count:
-                    place = next_product(isa, rows.bias, tile, (place, count), frame, at)
-                    if place < count:
-                        hold(frame, rows, meaning, tile.blocks[place], queries, shifts, weights, waiting, best)
-                        for g in range(len(queries)):
-                            q = queries[g]
-                            if waiting.counts[q] >= waiting.rows.shape[1] - BLOCK:
-                                make_room(q, rows, meaning, p[q], known[q], weights.inverse[q], waiting, best)
-                                frame.bars[2, g] = best.floors[q]
-                        place += 1
-    for q in range(len(p)):
-        settle(q, rows, meaning, p[q], known[q], weights.inverse[q], waiting, best)
+                        bars[2, g] = np.inf
+                scan_tile(isa, rows, meaning, tile, count, frame, at, lists, first, p, known, weights, waiting, best)
+    settle(0, len(p), rows, meaning, p, known, weights, waiting, best)
 
 
 @njit(nogil=True, cache=True)
 def make_waiting(queries: int, k: int) -> Waiting:
     """Return room for rows that wait."""
-    room = k + SPARE
-    return Waiting(
-        np.full((queries, k), -np.inf, dtype=np.float32),
-        np.empty((queries, room, 3), dtype=np.float32),
-        np.empty((queries, room), dtype=np.int64),
-        np.zeros(queries, dtype=np.int64),
-    )
+    room = 2 * k + SPARE
+    table = np.empty((queries, k + 3 * room), dtype=np.float32)
+    table[:, :k] = -np.inf
+    return Waiting(table, table.view(np.int32), np.zeros(queries, dtype=np.int64), room)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
-def hold(
-    frame: Frame,
+@njit(nogil=True, cache=True)
+def scan_tile(
+    isa: Any,
     rows: Rows,
     meaning: Meaning,
-    block: int,
-    queries: Integers,
-    shifts: Floats,
+    tile: Tile,
+    count: int,
+    frame: Frame,
+    at: Addresses,
+    lists: Lists,
+    first: int,
+    p: Floats,
+    known: Floats,
     weights: Weights,
     waiting: Waiting,
     best: Best,
 ) -> None:
-    """Let a block's promising rows wait and raise floors. There is room for a block's."""
-    inverse, shift, floor = frame.bars
-    count_them = np.uint32(0xFFFFFFFF) if not len(rows.words) else rows.words[block]
-    if rows.size - block * BLOCK < BLOCK:
-        count_them &= (np.uint32(1) << np.uint32(rows.size - block * BLOCK)) - np.uint32(1)
-    for g in range(len(queries)):
-        above = frame.above[g] & count_them
-        frame.above[g] = 0
-        if not above:
-            continue
-        q = queries[g]
-        held, slack, added = waiting.counts[q], weights.slack[q], shifts[g]
-        while above:
-            i = lowest_bit(above)
-            above &= above - np.uint32(1)
-            row = block * BLOCK + i
-            factor = scale(rows.side[row], meaning.scale_format, frame.bits)
-            estimate = factor * np.float32(frame.sums[g, i])
-            if len(rows.bias):
-                estimate += rows.bias[row] * inverse[g]
-            estimate += shift[g]
-            if estimate >= floor[g]:
-                low = estimate - factor * slack
-                entry = waiting.estimates[q, held]
-                entry[0], entry[1], entry[2] = estimate, low, added
-                waiting.rows[q, held] = row
-                held += 1
-                if low > waiting.least[q, 0]:
-                    raise_least(waiting.least[q], low)
-                    if waiting.least[q, 0] > floor[g]:
-                        floor[g] = best.floors[q] = waiting.least[q, 0]
-        waiting.counts[q] = held
+    """Let the promising rows of a tile's first ``count`` blocks wait and raise floors.
+
+    ``frame`` is aimed at the queries that are members of the list from the one numbered ``first`` on. No array is taken
+    from a tuple, or cut, inside the loop: numba would count a reference in and out, atomically, which took a fifth of
+    the time of a search.
+    """
+    bars, above_, sums, bits, blocks = frame.bars, frame.above, frame.sums, frame.bits, tile.blocks
+    words, side, bias, members, shifts = rows.words, rows.side, rows.bias, lists.members, lists.shifts
+    table, numbers, counts, floors, slack = waiting.table, waiting.numbers, waiting.counts, best.floors, weights.slack
+    k, full, size, scale_format = best.keys.shape[1], waiting.room - BLOCK, rows.size, meaning.scale_format
+    place = 0
+    while True:
+        place = next_product(isa, bias, tile, (place, count), frame, at)
+        if place >= count:
+            return
+        block = blocks[place]
+        place += 1
+        counted = np.uint32(0xFFFFFFFF) if not len(words) else words[block]
+        if size - block * BLOCK < BLOCK:
+            counted &= (np.uint32(1) << np.uint32(size - block * BLOCK)) - np.uint32(1)
+        for g in range(GROUP):
+            if not above_[g]:
+                continue
+            above = above_[g] & counted
+            above_[g] = 0
+            q = members[first + g]
+            entry = k + 3 * counts[q]
+            while above:
+                i = lowest_bit(above)
+                above &= above - np.uint32(1)
+                row = block * BLOCK + i
+                factor = scale(side[row], scale_format, bits)
+                estimate = factor * np.float32(sums[g, i])
+                if len(bias):
+                    estimate += bias[row] * bars[0, g]
+                estimate += bars[1, g]
+                if estimate >= bars[2, g]:
+                    table[q, entry], table[q, entry + 1] = estimate, shifts[first + g]
+                    numbers[q, entry + 2] = row
+                    entry += 3
+                    low = estimate - factor * slack[q]
+                    if low > table[q, 0]:
+                        raise_least(table, q, k, low)
+                        if table[q, 0] > bars[2, g]:
+                            bars[2, g] = floors[q] = table[q, 0]
+            counts[q] = (entry - k) // 3
+            if counts[q] >= full:
+                make_room(q, rows, meaning, p, known, weights, waiting, best)
+                bars[2, g] = floors[q]
 
 
 @njit(nogil=True, cache=True)
@@ -218,58 +234,63 @@ def make_room(
     rows: Rows,
     meaning: Meaning,
     p: Floats,
-    known: np.float32,
-    inverse: np.float32,
+    known: Floats,
+    weights: Weights,
     waiting: Waiting,
     best: Best,
 ) -> None:
     """Forget waiting rows of query ``q`` that are below its floor by now; if few are, score all that wait."""
-    kept = 0
-    for n in range(waiting.counts[q]):
-        if waiting.estimates[q, n, 0] >= best.floors[q]:
-            waiting.estimates[q, kept], waiting.rows[q, kept] = waiting.estimates[q, n], waiting.rows[q, n]
-            kept += 1
-    waiting.counts[q] = kept
-    if kept > waiting.rows.shape[1] - 2 * BLOCK:
-        settle(q, rows, meaning, p, known, inverse, waiting, best)
+    table, first = waiting.table[q], best.keys.shape[1]
+    kept = first
+    for place in range(first, first + 3 * waiting.counts[q], 3):
+        if table[place] >= best.floors[q]:
+            table[kept], table[kept + 1] = table[place], table[place + 1]
+            waiting.numbers[q, kept + 2] = waiting.numbers[q, place + 2]
+            kept += 3
+    waiting.counts[q] = (kept - first) // 3
+    if waiting.counts[q] > waiting.room - BLOCK - BLOCK // 2:
+        settle(q, q + 1, rows, meaning, p, known, weights, waiting, best)
 
 
 @njit(nogil=True, cache=True)
 def settle(
-    q: int,
+    begin: int,
+    end: int,
     rows: Rows,
     meaning: Meaning,
     p: Floats,
-    known: np.float32,
-    inverse: np.float32,
+    known: Floats,
+    weights: Weights,
     waiting: Waiting,
     best: Best,
 ) -> None:
-    """Score the waiting rows of query ``q`` exactly and keep the best."""
-    bits, eight = np.empty(1, dtype=np.int32), make_eight(rows)
-    places = np.empty(ROWS, dtype=np.int64)
-    gathered, last = 0, waiting.counts[q]
-    for n in range(last + 1):
-        if n < last and waiting.estimates[q, n, 0] >= best.floors[q]:
-            places[gathered], eight.numbers[gathered] = n, waiting.rows[q, n]
-            gathered += 1
-        if gathered < ROWS and (n < last or not gathered):
-            continue
-        row_totals(rows, meaning, p, eight)
-        for g in range(gathered):
-            high, low, shift = waiting.estimates[q, places[g]]
-            row = eight.numbers[g]
-            score = scale(rows.side[row], meaning.scale_format, bits) * (eight.totals[g] + known)
-            if len(rows.bias):
-                score += rows.bias[row]
-            score += shift
-            key = max(low, min(high, score * inverse))
-            count = push(best.keys[q], best.rows[q], best.scores[q], best.counts[q], key, row, score)
-            best.counts[q] = count
-            if count == best.keys.shape[1]:
-                best.floors[q] = max(best.floors[q], best.keys[q, 0])
-        gathered = 0
-    waiting.counts[q] = 0
+    """Score the waiting rows of queries ``begin`` to ``end`` - 1 exactly and keep the best."""
+    bits, eight, places = np.empty(1, dtype=np.int32), make_eight(rows), np.empty(ROWS, dtype=np.int64)
+    first = best.keys.shape[1]
+    for q in range(begin, end):
+        table, keys, kept, scores, query = waiting.table[q], best.keys[q], best.rows[q], best.scores[q], p[q]
+        gathered, last = 0, first + 3 * waiting.counts[q]
+        for place in range(first, last + 3, 3):
+            if place < last and table[place] >= best.floors[q]:
+                places[gathered], eight.numbers[gathered] = place, waiting.numbers[q, place + 2]
+                gathered += 1
+            if gathered < ROWS and (place < last or not gathered):
+                continue
+            row_totals(rows, meaning, query, eight)
+            for g in range(gathered):
+                high, shift = table[places[g]], table[places[g] + 1]
+                row = eight.numbers[g]
+                factor = scale(rows.side[row], meaning.scale_format, bits)
+                score = factor * (eight.totals[g] + known[q])
+                if len(rows.bias):
+                    score += rows.bias[row]
+                score += shift
+                key = max(high - factor * weights.slack[q], min(high, score * weights.inverse[q]))
+                best.counts[q] = push(keys, kept, scores, best.counts[q], key, row, score)
+                if best.counts[q] == first:
+                    best.floors[q] = max(best.floors[q], keys[0])
+            gathered = 0
+        waiting.counts[q] = 0
 
 
 @njit(nogil=True, cache=True)
@@ -287,6 +308,21 @@ def aim(frame: Frame, g: int, shift: np.float32, floor: np.float32) -> None:
     """Set what a query's scores are measured by: ``shift`` as it is added to scores, ``floor`` of `Best`."""
     frame.bars[1, g] = shift * frame.bars[0, g]
     frame.bars[2, g] = floor
+
+
+@njit(nogil=True, cache=True)
+def by_member(lists: Integers, queries: Integers, shifts: Floats, count: int) -> tuple[Integers, Integers, Floats]:
+    """Return `Lists.begins`, ``members`` and ``shifts`` of ``count`` lists: queries and shifts sorted by their list."""
+    begins = np.zeros(count + 1, dtype=np.int64)
+    for n in lists:
+        begins[n + 1] += 1
+    begins = np.cumsum(begins)
+    members, sorted_shifts, place = np.empty_like(queries), np.empty_like(shifts), begins.copy()
+    for n in range(len(lists)):
+        at = place[lists[n]]
+        place[lists[n]] = at + 1
+        members[at], sorted_shifts[at] = queries[n], shifts[n]
+    return begins, members, sorted_shifts
 
 
 @njit(nogil=True, cache=True)

@@ -67,17 +67,17 @@ def order(keys: Floats, rows: Ids, scores: Floats, count: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def raise_least(heap: Floats, value: np.float32) -> None:
-    """Put ``value`` in the place of the least of a heap, which is its root and less."""
-    place, size = 0, len(heap)
+def raise_least(heaps: Floats, q: int, size: int, value: np.float32) -> None:
+    """Put ``value`` in the place of the least of a heap, ``heaps[q, :size]``, which is its root and less."""
+    place = 0
     while True:
         child = 2 * place + 1
         if child >= size:
             break
-        if child + 1 < size and heap[child + 1] < heap[child]:
+        if child + 1 < size and heaps[q, child + 1] < heaps[q, child]:
             child += 1
-        if value <= heap[child]:
+        if value <= heaps[q, child]:
             break
-        heap[place] = heap[child]
+        heaps[q, place] = heaps[q, child]
         place = child
-    heap[place] = value
+    heaps[q, place] = value

@@ -99,7 +99,7 @@ def top_k_lists(
     isa = isa or choose()
     scores = np.full((len(p), k), -np.inf, dtype=np.float32)
     rows = np.full((len(p), k), -1, dtype=np.int64)
-    size = max(1, min(BATCH, BATCH_BYTES // (16 * k)))
+    size = max(1, min(BATCH, BATCH_BYTES // (44 * k)))
     for first in range(0, len(p), size):
         part = slice(first, first + size)
         floors = np.full(len(p[part]), -np.inf, dtype=np.float32)
@@ -196,8 +196,8 @@ def _search(
 ) -> Best:
     """Search one batch of queries."""
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
-    asked = np.unique(probes[probes >= 0]) if len(spans) > 1 else np.zeros(1)
-    by_list = probes.size >= FEW * len(asked)
+    asked = np.count_nonzero(np.bincount(probes[probes >= 0])) if len(spans) > 1 else 1
+    by_list = probes.size >= FEW * asked
     size = float((spans[:, 1] - spans[:, 0]).mean()) if len(spans) else 0.0
     work = probes.size * size * BLOCK * len(meaning.active)
     shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
@@ -254,9 +254,8 @@ def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int
     lists, values = probes.ravel()[chosen], np.ascontiguousarray(shifts.ravel()[chosen], dtype=np.float32)
     queries = np.repeat(np.arange(len(probes)), probes.shape[1])[chosen]
     if by_list:
-        order = np.argsort(lists, kind="stable")
-        begins = np.searchsorted(lists[order], np.arange(len(spans) + 1))
-        return [Lists(cut, begins, queries[order], values[order]) for cut in shares]
+        begins, members, values = kernel.by_member(lists, queries, values, len(spans))
+        return [Lists(cut, begins, members, values) for cut in shares]
     begins = np.searchsorted(queries, np.arange(len(probes) + 1))
     return [Lists(cut, begins, lists, values) for cut in shares]
 

@@ -15,10 +15,11 @@ from tests.scan.test_scan import case
 def test_raise_least_is_a_heap():
     values = np.random.default_rng(0).integers(0, 50, 300).astype(np.float32)
     for function in (raise_least, raise_least.py_func):
-        heap, expected = np.full(7, -np.inf, np.float32), [-np.inf] * 7
+        heaps, expected = np.full((2, 9), -np.inf, np.float32), [-np.inf] * 7
+        heap = heaps[1, :7]
         for value in values:
             if value > heap[0]:
-                function(heap, value)
+                function(heaps, 1, 7, value)
             heapq.heappushpop(expected, value)
             assert heap[0] == expected[0]
         assert sorted(heap) == sorted(values)[-7:]
