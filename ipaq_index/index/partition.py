@@ -282,7 +282,7 @@ def best_lists(
                     held = insert(largest[n], n, best, places, held)
                 held, least = 0, best[wanted - 1]
             for step in range(len(steps)):
-                promising = 0
+                promising = np.int32(0)
                 for n in range(STEP):
                     promising |= np.int32(steps[step, n] >= least)
                 if promising:

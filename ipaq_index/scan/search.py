@@ -197,7 +197,7 @@ def _search(
     """Search one batch of queries."""
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
     asked = np.count_nonzero(np.bincount(probes[probes >= 0])) if len(spans) > 1 else 1
-    by_list = probes.size >= FEW * asked
+    by_list = bool(probes.size >= FEW * asked)
     size = float((spans[:, 1] - spans[:, 0]).mean()) if len(spans) else 0.0
     work = probes.size * size * BLOCK * len(meaning.active)
     shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
