@@ -227,12 +227,15 @@ def outcome(data: bytes) -> str:
     return "works"
 
 
-def run(first: int, cases: int, progress: bool = False) -> Counter[str]:
-    """Run cases ``first`` to ``first + cases - 1``; return how many ended how, by kind."""
+def run(first: int, cases: int, progress: bool = False, seconds: float = float("inf")) -> Counter[str]:
+    """Run cases ``first`` to ``first + cases - 1``, or as many as there is time for; return how many ended how."""
+    begin = time.perf_counter()
     good, tally = seeds(), Counter[str]()
     for data, _, _ in good:
         assert outcome(data) == "works"
     for number in range(first, first + cases):
+        if time.perf_counter() - begin > seconds:
+            break
         rng = np.random.default_rng(number)
         kind, data = case(good[rng.integers(len(good))], rng)
         if progress:
@@ -260,13 +263,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end earlier if they take longer")
     parser.add_argument("--inside", action="store_true", help="run in this process")
     options = parser.parse_args()
     if options.inside:
         faulthandler.enable()
         run(0, 0)  # everything is compiled and every library loaded before memory is limited
         _limit_memory()
-        tally = run(options.first, options.cases, progress=True)
+        tally = run(options.first, options.cases, progress=True, seconds=options.seconds)
         print(*(f"{count:8,} {name}" for name, count in sorted(tally.items())), sep="\n")
         raise SystemExit(any(name.startswith("FAILED") for name in tally))
     start = time.perf_counter()
@@ -277,7 +281,7 @@ def main() -> None:
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-m", "tests.storage.fuzz", "--inside"]
-    command += ["--cases", str(options.cases), "--first", str(options.first)]
+    command += ["--cases", str(options.cases), "--first", str(options.first), "--seconds", str(options.seconds)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     print(*(line for line in lines if not line.isdigit()), sep="\n")
@@ -286,7 +290,10 @@ def main() -> None:
         print(f"FAILED at case {numbers[-1] if numbers else '?'} with code {done.returncode}\n{done.stderr[-4000:]}")
         raise SystemExit(1)
     spent, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-    print(f"{options.cases:,} cases: no crash, hang, over-allocation or read out of bounds", end=" ")
+    print(
+        f"{sum(line.isdigit() for line in lines):,} cases: no crash, hang, over-allocation or read out of bounds",
+        end=" ",
+    )
     print(f"({spent:.0f} s, at most {peak} MB)")
 
 
