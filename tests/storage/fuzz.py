@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 MEMORY = 1 << 30  # bytes that a process may take beyond what it had before the first case
-SECONDS = 20  # that a case may take
+SECONDS = 60  # that a case may take, compiling on a busy machine included
 HOSTILE = [0, 1, -1, 2, 7, 31, 33, 255, 256, 2**16, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**63, -(2**63), 10**30]
 ODD = [None, True, "", "ip", "trellis", "é" * 9, 0.5, -1.5, 1e308, [], [1], {}, {"a": 1}, [[[]]], "auto", "l2", "sq8"]
 
