@@ -81,7 +81,8 @@ def test_lower_bounds_hold_and_are_near(objective):
                 assert near.lower_bound <= optimum * (1 + 1e-9) + nasty.slack(w, None, objective)
     ties = np.append(rng.standard_normal(3000), np.full(300, 0.3))  # too few to be merged
     optimum = levels.solve(ties, 20, objective).cost
-    assert levels.solve(ties, 20, objective, method="vmix").lower_bound <= optimum * (1 + 1e-9)
+    for method in ("vmix", "grid"):
+        assert levels.solve(ties, 20, objective, method=method).lower_bound <= optimum * (1 + 1e-9)
     smooth = rng.standard_normal(50_000)
     for s, most in ((4, 0.03), (16, 0.05), (64, 0.1)):
         assert levels.solve(smooth, s, objective, method="vmix").excess_bound <= most
