@@ -32,13 +32,16 @@ def main(argv: list[str] | None = None) -> int:
         "--seconds", type=float, default=0.5, help="that a case may take when its first rounds are over (default: 0.5)"
     )
     parser.add_argument("--out", type=Path, default=Path("results/levels"), help="folder (default: results/levels)")
+    parser.add_argument(
+        "--largest", type=int, default=22, metavar="E", help="leave out sizes above 2^E; 2^22 takes most of the time"
+    )
     parser.add_argument("--page", type=Path, help="a page to write the table of goals into, between marks")
     parser.add_argument("--mark", default="levels", help="name of the page's marks (default: levels)")
     arguments = parser.parse_args(argv)
     plan = Plan.fast() if arguments.fast else Plan.bars() if arguments.bars else Plan.full()
     console = Console() if sys.stdout.isatty() else Console(width=140)
     try:
-        records = run(plan, arguments.seconds, arguments.out, console)
+        records = run(plan.up_to(arguments.largest), arguments.seconds, arguments.out, console)
         if arguments.page:
             arguments.page.write_text(insert(arguments.page.read_text(), arguments.mark, bars.page(records)))
     except (ValueError, OSError, ModuleNotFoundError) as error:

@@ -95,6 +95,10 @@ def many_figures(records: list[Record]) -> tuple[str, str, str, str] | None:
     return None
 
 
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+
+
 PAGE_COLUMNS = ("solver", "best reference", "at most", "x sort", "ms", "above optimum", "proven", "met")
 
 
@@ -118,8 +122,8 @@ def page(records: list[Record]) -> str:
                 f"{bar.solver}, 2^{bar.exponent}, s = {', '.join(map(str, bar.limits))}",
                 bar.reference or "–",
                 ", ".join(f"{limit:g}" for limit in bar.limits.values()),
-                ", ".join(f"{t:.2g}" for t in times),
-                ", ".join(f"{1e3 * max(float(np.median(r['seconds'])) for r in group):.2g}" for group in groups),
+                ", ".join(map(_short, times)),
+                ", ".join(_short(1e3 * max(float(np.median(r["seconds"])) for r in group)) for group in groups),
                 f"{max(over):.2%}" if "exact" not in bar.solver else "0",
                 f"{max(proven):.1%}" if "exact" not in bar.solver else "0",
                 "yes" if met else "no",

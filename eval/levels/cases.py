@@ -4,7 +4,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,19 @@ class Plan:
     def fast() -> "Plan":
         """Return what a minute or two allows."""
         return Plan(("normal", "lognormal", "Pareto(1.5)"), (10, 13, 16), (4, 16, 64), (16, 16_384))
+
+    def up_to(self, exponent: int) -> "Plan":
+        """Return the plan without sizes above ``2**exponent``.
+
+        Raises
+        ------
+        ValueError
+            If no size is left.
+        """
+        kept = tuple(e for e in self.exponents if e <= exponent)
+        if not kept:
+            raise ValueError(f"largest: expected at least {min(self.exponents)}, got {exponent}")
+        return replace(self, exponents=kept)
 
     def cases(self) -> Iterator[tuple[str, int, int]]:
         """Yield kind, size and number of levels."""

@@ -91,6 +91,12 @@ def test_the_page_tells_the_worst():
     )
 
 
+def test_sizes_can_be_left_out(capsys):
+    assert cases.Plan.full().up_to(16).exponents == (10, 12, 14, 16)
+    assert __main__.main(["--fast", "--largest", "5"]) == 2
+    assert "largest: expected at least 10, got 5" in capsys.readouterr().err
+
+
 def test_values():
     for name in values.DRAWS:
         if values.most(name) is None:
