@@ -92,7 +92,7 @@ def build(system: System, make_again: Callable[[], System], dataset: Dataset, th
     warm_up = 0.0
     if isinstance(system, Ipaq):
         begin = time.perf_counter()
-        few = np.asarray(dataset.train[:WARM_UP_ROWS], dtype=np.float32)
+        few = np.asarray(dataset.train[: max(WARM_UP_ROWS, 2 * system.lists)], dtype=np.float32)
         twin = make_again()
         twin.build(Dataset(dataset.name, dataset.metric, few, dataset.queries, dataset.learn), threads)
         twin.search(dataset.queries[:LEAST_BATCH], K, threads)

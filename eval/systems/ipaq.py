@@ -55,6 +55,12 @@ class Ipaq:
         return self._index.bytes_per_vector
 
     @property
+    def lists(self) -> int:
+        """Inverted lists asked for by number: an index wants at least as many vectors."""
+        nlist = self._arguments.get("nlist")
+        return nlist if isinstance(nlist, int) else 0
+
+    @property
     def tells_errors(self) -> bool:
         """Whether scores come with a standard deviation."""
         return "return_std" in inspect.signature(self._index.search).parameters

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from eval import __main__, config, datasets, measure, report
+from eval import __main__, config, datasets, measure, report, systems
 from eval.run import run
 from tests import brute_force
 
@@ -149,6 +149,16 @@ def test_an_ended_run_goes_on_where_it_stopped(hdf5, tmp_path, monkeypatch):
     assert built[4:] == ["FAISS SQ6"]
     assert [json.dumps(r) for r in made[:3]] == kept.splitlines()
     assert [r["name"] for r in made] == ["FAISS Flat", "FAISS SQ8", "FAISS SQ4", "FAISS SQ6"]
+
+
+def test_the_twin_that_warms_up_has_vectors_for_all_lists(hdf5, monkeypatch):
+    monkeypatch.setattr(measure, "WARM_UP_ROWS", 10)
+    data = datasets.load(f"hdf5:{hdf5}", 50, None, 0)
+
+    def fresh():
+        return systems.make("ipaq:bits=4,nlist=16", 0, data.train.shape)
+
+    assert measure.build(fresh(), fresh, data, 1).seconds > 0
 
 
 def test_front_leaves_out_the_beaten():
