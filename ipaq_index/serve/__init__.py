@@ -2,7 +2,7 @@
 
     python -m ipaq_index.serve vectors.ipaq --api-key-file keys.txt
 
-`docs/serve.md` tells the routes and limits. FastAPI and uvicorn are imported when a service is made.
+`docs/service.md` tells the routes and limits. FastAPI and uvicorn are imported when a service is made.
 """
 
 from ipaq_index.serve.keys import KeyRing
