@@ -10,7 +10,8 @@ from eval import ivf
 
 def record(name, recall, rate, size, system=None):
     return {
-        "name": name, "system": system or name, "family": name.split()[0], "recall@10": recall, "bytes_per_vector": size,
+        "name": name, "system": system or name, "family": name.split()[0], "recall@10": recall,
+        "bytes_per_vector": size,
         "batch_queries": 100, "batch_seconds": [100 / rate], "single_seconds": [1 / rate],
     }  # fmt: skip
 
