@@ -1,0 +1,20 @@
+"""One query alone finds what it finds among many."""
+
+import numpy as np
+import pytest
+
+from ipaq_index import Index
+from tests.brute_force import clustered
+
+
+@pytest.mark.parametrize("bits", [5, 8])
+@pytest.mark.parametrize("nlist", [8, None])
+def test_alone_and_among_many(bits, nlist):
+    x = clustered(700, 10, seed=1)
+    index = Index(10, metric="cosine", bits=bits, nlist=nlist).build(x[:600])
+    asked = {"nprobe": 8} if nlist else {}
+    scores, ids = index.search(x[600:640], k=10, **asked)
+    for row, query in enumerate(x[600:640]):
+        alone = index.search(query[None], k=10, **asked)
+        np.testing.assert_array_equal(alone[1][0], ids[row])
+        np.testing.assert_array_equal(alone[0][0], scores[row])
