@@ -13,7 +13,7 @@ SNIPPETS = {
 
 
 def test_every_part_has_its_snippet():
-    assert list(SNIPPETS) == ["LangChain", "LlamaIndex", "Haystack", "FAISS", "What an index takes"]
+    assert list(SNIPPETS) == ["LangChain", "LlamaIndex", "Haystack", "FAISS", "scikit-learn", "What an index takes"]
     assert PAGE.count("```python") == len(SNIPPETS)
 
 
