@@ -137,6 +137,7 @@ class IPAQTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         others = self.n_samples_fit_ - (X is None)
         if k > others:
             raise ValueError(f"n_neighbors: expected at most {others}, the samples that may be neighbours, got {k}")
+        ask: Any
         if X is None:
             queries, ask = np.arange(self.n_samples_fit_), self.index_.search_ids
         else:
