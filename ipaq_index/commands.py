@@ -19,6 +19,7 @@ from ipaq_index.integrations.vector_files import (
     sample,
     write_neighbours,
 )
+from ipaq_index.warmup import KINDS, warm
 
 BLOCK_ROWS = 65_536  # rows added, or queries asked, at a time
 TRAIN_ROWS = 262_144  # of a table that is not one array, at least; `Index.train` looks at no more
@@ -171,15 +172,8 @@ def evaluate(path: Path, vectors: str, queries: str, k: int, nprobe: int | None,
 
 def warmup() -> Account:
     """Compile the kernels for this machine, so that the first index does not wait for it; they are cached."""
-    begin = time.perf_counter()
-    x = np.random.default_rng(0).standard_normal((400, 16), dtype=np.float32)
-    for metric in ("ip", "l2"):
-        for nlist in (None, 4):
-            index = iq.Index(16, metric=metric, nlist=nlist).build(x)
-            for q in (x[:1], x[:64]):  # few queries are answered by other kernels than many
-                index.search(q, return_std=True)
-                index.search(q, filter=np.arange(0, 400, 2))
-    return {"seconds": round(time.perf_counter() - begin, 3)}
+    with progress("compiling", len(KINDS)) as done:
+        return warm(lambda name, seconds: done(1))
 
 
 @contextmanager

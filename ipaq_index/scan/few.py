@@ -1,7 +1,8 @@
 """A search for few queries, one after the other: look-ups by nibble give upper estimates, the best are scored exactly.
 
-Rows whose estimate is not below the floor become candidates. An exact score costs a hundred times what the look-ups of
-a row do, so they are made best estimate first: those raise the floor, and most candidates fall below it unscored.
+Rows whose upper estimate is not below the floor become candidates. An exact score costs a hundred times what the
+look-ups of a row do, so they are made best estimate first: those raise the floor, and most candidates fall below it
+unscored.
 """
 
 from typing import Any, NamedTuple

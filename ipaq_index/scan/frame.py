@@ -121,7 +121,17 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
     rounding = np.float32(nibbles / 12)  # mean square, in steps: rounding is uniform in a step
     variance += _step(table) ** 2 * rounding
     t = np.float32(0)
-    if variance > 0:
+    if variance == np.inf:  # squares of values beyond 1e9 may be: then the margin is what is certain
+        for n in range(len(meaning.pieces)):
+            j, _, width, nibble, position = meaning.pieces[n]
+            if nibble < 2 * meaning.first_pairs:
+                for value in range(16):
+                    _, low, high = meaning.piece_spread[n, :, (value >> position) & ((1 << width) - 1)]
+                    table[nibble, value] += max(p[j] * low, p[j] * high)
+        for j in range(len(p)):
+            base += max(p[j] * meaning.unread[2, j], p[j] * meaning.unread[3, j])
+        base += _step(table) * np.float32(nibbles)
+    elif variance > 0:
         t = np.sqrt(np.float32(2) * DOUBT / variance)
         for n in range(len(meaning.pieces)):
             j, _, width, nibble, position = meaning.pieces[n]
