@@ -173,7 +173,8 @@ class Asking(Stored):
             while nothing was removed. Where there are fewer than ``k``: id -1 and score -inf (+inf for "l2").
         std : (nq, k) float32
             If ``return_std``: standard deviation of the error that codes make in the score; 0 where there is no
-            neighbour. With ``refine`` it is that of the score before refinement.
+            neighbour. With ``refine`` it is that of the score before refinement. It is for a vector of which nothing is
+            known: the best ``k`` of many are those whose errors helped them, most with ``rounding="stochastic"``.
 
         Raises
         ------

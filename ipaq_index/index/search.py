@@ -11,6 +11,7 @@ from ipaq_index.index.content import Content
 from ipaq_index.index.filter import as_words
 from ipaq_index.index.ids import Ids
 from ipaq_index.index.partition import Probes
+from ipaq_index.index.validation import CHUNK_ROWS
 from ipaq_index.quantizer.product import product
 
 DIRECT = 50  # with a filter of at most 5 k and so many rows all are scored exactly, as the scan would do at its end
@@ -68,8 +69,39 @@ class Search:
         content = self.content
         if not len(content.rows.side):
             return np.zeros(rows.shape, dtype=np.float32)
-        std = content.quantizer.score_std(self.p, content.rows.side[np.maximum(rows, 0)])
-        return np.where(rows < 0, np.float32(0), std * np.float32(2 if content.l2 else 1))
+        held = np.maximum(rows, 0)
+        if content.l2:
+            std = self._std_of_distances(held)
+        else:
+            std = content.quantizer.score_std(self.p, content.rows.side[held])
+        return np.where(rows < 0, np.float32(0), std)
+
+    def _std_of_distances(self, rows: Ids) -> Floats:
+        """Return the standard deviation of the squared distances to (nq, k) rows.
+
+        A squared distance is off by 2 <q - x, error>; see `content._bias`. The scale of a code is that of least error,
+        so with rounding to nearest the error is orthogonal to what the code tells. Then only what q - x is beside that
+        counts, and the error lies in the other d - 1 dimensions.
+        """
+        content, flat = self.content, rows.ravel()
+        std = np.empty(len(flat), dtype=np.float32)
+        d = self.q.shape[1]
+        orthogonal = content.quantizer.spec.rounding == "nearest" and d > 1
+        factor = np.float32(2 * math.sqrt(d / (d - 1)) if orthogonal else 2)
+        for first in range(0, len(flat), CHUNK_ROWS):
+            part = flat[first : first + CHUNK_ROWS]
+            x = content.decode(part)
+            away = self.q[np.arange(first, first + len(part)) // rows.shape[1]] - x
+            if orthogonal:
+                told = x - content.quantizer.mean
+                if content.partition is not None:
+                    told -= content.partition.centroids[content.runs.lists(part)]
+                squares = np.einsum("ij,ij->i", told, told)
+                along = np.einsum("ij,ij->i", away, told) / np.where(squares > 0, squares, 1)
+                away -= along[:, None] * told
+            p = content.quantizer.project(away)[0]
+            std[first : first + len(part)] = content.quantizer.score_std(p, content.rows.side[part][:, None])[:, 0]
+        return factor * std.reshape(rows.shape)
 
     def final(self, scores: Floats) -> Floats:
         """Turn <q, x> - |x|²/2 into minus the squared distance, if that is what the index ranks by."""

@@ -216,6 +216,11 @@ class Quantizer:
         """
         return product(q, self._transform.dual), product(q, np.ascontiguousarray(self._transform.mean[:, None]))[:, 0]
 
+    @property
+    def mean(self) -> Vectors:
+        """Mean of the vectors, (d,) float32: a code tells how its vector differs from it."""
+        return self._transform.mean
+
     def score_std(self, p: Vectors, side: Side) -> Vectors:
         """Return the standard deviation of scores.
 
