@@ -112,7 +112,7 @@ def _section(
     )
     places = "".join(f'<div id="{kind}{number}"></div>' for kind, _, _ in figures)
     section = f"""<h2 id="{html.escape(name)}">{html.escape(title(group))}</h2>
-<p class="note">{html.escape(standing(group))}</p><div class="plots">{places}</div>
+<p class="note">{"<br>".join(map(html.escape, standing(group).splitlines()))}</p><div class="plots">{places}</div>
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{left_out}
 """
     return section, [(f"{kind}{number}", json.dumps(data), json.dumps(layout)) for kind, data, layout in figures]

@@ -30,7 +30,7 @@ def section(records: list[report.Record], name: str) -> str:
     parts = [f"{where}\n\n{picture}\n"]
     for group in groups.values():
         head = f"<details><summary>{report.title(group)}</summary>"
-        parts.append(f"\n{head}\n\n{report.markdown(group)}\n</details>\n\n{report.standing(group)}\n")
+        parts.append(f"\n{head}\n\n{report.markdown(group)}\n{report.standing(group)}\n\n</details>\n")
     return "".join(parts)
 
 

@@ -97,7 +97,8 @@ def by_dataset(records: list[Record]) -> dict[str, list[Record]]:
 def standing(records: list[Record]) -> str:
     """Say, for one data set, where ours are on the fronts of recall against bytes and against speed, and where not.
 
-    Speed is told twice: against all, and against those that keep codes rather than vectors or graphs.
+    Speed is told twice: against all, and against those that keep codes rather than vectors or graphs. Three lines of a
+    Markdown list; ours that are behind other ours only are left out.
     """
     small = [r for r in records if size(r) <= CODES * r["shape"][1]]
     fronts: list[tuple[str, list[Record], Axis, Callable[[Record], str]]] = [
@@ -105,7 +106,7 @@ def standing(records: list[Record]) -> str:
         ("batch speed", records, _slowness, lambda r: f"{batch_rate(r):,.0f}/s with {size(r):g} bytes"),
         (f"batch speed, at most {CODES} bytes a dimension", small, _slowness, lambda r: f"{batch_rate(r):,.0f}/s"),
     ]
-    return " ".join(_standing(*one) for one in fronts)
+    return "\n".join(_standing(*one) for one in fronts)
 
 
 def _slowness(record: Record) -> float:
@@ -117,11 +118,12 @@ def _standing(label: str, records: list[Record], cost: Axis, shown: Callable[[Re
     ours = ", ".join(f"{r['name']} ({recall(r):.3f} at {shown(r)})" for r in best if is_ours(r)) or "none of ours"
     behind: dict[str, list[str]] = {}
     for record in records:
-        if is_ours(record) and record not in best:
-            rival = max((r for r in best if cost(r) <= cost(record)), key=recall)
+        rivals = [r for r in best if cost(r) <= cost(record) and recall(r) >= recall(record)]
+        if is_ours(record) and record not in best and not any(is_ours(r) for r in rivals):
+            rival = max(rivals, key=recall)
             behind.setdefault(f"{rival['name']} ({recall(rival):.3f} at {shown(rival)})", []).append(record["name"])
-    off = "".join(f" Not on it: {', '.join(names)}, behind {rival}." for rival, names in behind.items())
-    return f"Front of recall@10 against {label}: {ours}.{off}"
+    off = "".join(f" Behind {rival}: {', '.join(names)}." for rival, names in behind.items())
+    return f"- Front of recall@10 against {label}: {ours}.{off}"
 
 
 def family(record: Record) -> str:
