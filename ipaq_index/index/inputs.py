@@ -28,7 +28,33 @@ def as_array(x: Any, name: str) -> Any:
     ------
     ValueError
         If a column has missing values or rows of different lengths.
+    TypeError
+        If ``x`` is a whole table with a column of something else than numbers.
     """
+    if _is_deferred(x):  # NumPy would read all of it
+        raise TypeError(_whole(x, name))
+    array = _converted(x, name)
+    if hasattr(x, "columns") and np.asarray(array).dtype.kind not in "fiu":
+        raise TypeError(_whole(x, name))
+    return array
+
+
+def _is_deferred(x: Any) -> bool:
+    """Whether ``x`` is a data set of Hugging Face or a lazy frame of Polars."""
+    dataset = type(x).__module__.startswith(DATASETS) and hasattr(x, "add_column")
+    return dataset or (hasattr(x, "collect_schema") and not hasattr(x, "to_numpy"))
+
+
+def _whole(x: Any, name: str) -> str:
+    names = getattr(x, "column_names", None)
+    if names is None and hasattr(x, "to_numpy"):
+        names = list(x.columns)
+    which = "" if names is None else f" with columns {', '.join(map(repr, names[:5]))}{', …' * (len(names) > 5)}"
+    other = "; add_dataset takes a whole data set" if type(x).__module__.startswith(DATASETS) else ""
+    return f"{name}: expected one column of vectors, got a whole {type(x).__name__}{which}; pass one of them{other}"
+
+
+def _converted(x: Any, name: str) -> Any:
     if isinstance(x, np.ndarray):
         return _stacked(x, name)
     if hasattr(x, "detach"):

@@ -57,6 +57,7 @@ TABLES = {
     "polars frame": polars.DataFrame(X),
     "pandas lists": pandas.Series(list(X)),
     "pandas frame": pandas.DataFrame(X),
+    "arrow table of numbers": pa.table({str(j): X[:, j] for j in range(6)}),
     "data set": datasets.Dataset.from_dict({"emb": X})["emb"],
     "chosen rows of a data set": datasets.Dataset.from_dict({"emb": X[::-1]}).select(range(39, -1, -1))["emb"],
 }
@@ -91,6 +92,27 @@ BAD = {
 def test_columns_that_are_no_table_are_refused(table, message):
     with pytest.raises((ValueError, TypeError), match=f"^x: expected.*{message}"):
         Index(2).build(table)
+
+
+WHOLE = pa.table({"id": range(40), "emb": TABLES["arrow fixed-size lists"]})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        WHOLE,
+        WHOLE.to_batches()[0],
+        polars.from_arrow(WHOLE),
+        polars.from_arrow(WHOLE).lazy(),
+        WHOLE.to_pandas(),
+        datasets.Dataset(WHOLE),
+        datasets.Dataset(WHOLE).to_iterable_dataset(),
+    ],
+    ids=lambda table: f"{type(table).__module__}.{type(table).__name__}",
+)
+def test_a_whole_table_is_told_to_pass_one_column(table):
+    with pytest.raises(TypeError, match=r"^x: expected one column of vectors, got a whole .*pass one"):
+        Index(6).build(table)
 
 
 @pytest.fixture(scope="module")
