@@ -115,6 +115,7 @@ class CodeBook:
         scale_format: tuple[int, int, int],
     ) -> None:
         self.layout = layout
+        self.bits = float(np.mean(layout.bits))
         feedback = _feedback(next_state)
         trellis = feedback[2] > 0
         values = _piece_values(layout, symbol_levels)
