@@ -17,6 +17,8 @@ from ipaq_index.scan.packed import Floats, PackedCodes, Words
 # a symbol tells, and the more rows look-ups leave to be scored exactly: 2 bits cross at 1 to 3, 1 bit below one query.
 FEW = 5
 FEW_OF_TRELLIS = ((1.5, 1), (2.5, 2))  # up to so many bits a dimension
+# A list is short, and to begin with one costs look-ups more: GloVe (399k, 2,048 lists, 4 bits) crosses at 1 to 2.
+FEW_OF_LISTS = 2
 BATCH = 1024  # queries asked together
 BATCH_BYTES = 1 << 24  # of a batch's best rows, a thread: large k makes batches smaller
 SMALL = 1 << 22  # dimensions of rows below which threads cost more than they bring (about 0.1 ms)
@@ -201,7 +203,7 @@ def _search(
     """Search one batch of queries."""
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
     asked = np.count_nonzero(np.bincount(probes[probes >= 0])) if len(spans) > 1 else 1
-    by_list = bool(probes.size >= _few(packed) * asked)
+    by_list = bool(probes.size >= _few(packed, len(spans)) * asked)
     size = float((spans[:, 1] - spans[:, 0]).mean()) if len(spans) else 0.0
     work = probes.size * size * BLOCK * len(meaning.active)
     shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
@@ -228,12 +230,13 @@ def _search(
     return best
 
 
-def _few(packed: PackedCodes) -> int:
+def _few(packed: PackedCodes, lists: int) -> int:
+    few_queries = FEW if lists == 1 else FEW_OF_LISTS
     if packed.codebook.trellis:
-        for bits, few_queries in FEW_OF_TRELLIS:
+        for bits, most in FEW_OF_TRELLIS:
             if packed.codebook.bits <= bits:
-                return few_queries
-    return FEW
+                return min(most, few_queries)
+    return few_queries
 
 
 def _best(queries: int, k: int, floors: Floats) -> Best:
