@@ -1,5 +1,6 @@
 """Where a figure comes from: commit, machine and versions, written into every record."""
 
+import json
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,19 @@ def provenance() -> dict[str, Any]:
         "system": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def of_same_origin(file: Path, origin: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the records in a file that an unfinished run left, as far as they are of the same `provenance`."""
+    if not file.exists():
+        return []
+    records = []
+    for line in file.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:  # the line that was being written when the run ended
+            break
+    return [record for record in records if record.get("provenance") == origin]
 
 
 def _commit() -> str:

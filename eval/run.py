@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eval import datasets, measure, report, systems, truth
 from eval.config import DataChoice, Experiment, SystemChoice
 from eval.datasets.loading import FOLDER
-from eval.provenance import provenance
+from eval.provenance import of_same_origin, provenance
 from eval.systems.ipaq import Ipaq
 
 PART = "records.part.jsonl"  # what an unfinished run has measured; the next run goes on from it
@@ -47,7 +47,7 @@ def run(experiment: Experiment, out: Path, cache: Path, console: Console, data: 
         systems.make(wanted.system, experiment.seed)  # a mistake is told before hours are spent
     out.mkdir(parents=True, exist_ok=True)
     origin = provenance()
-    before = _unfinished(out / PART, origin)
+    before = of_same_origin(out / PART, origin)
     begin = time.perf_counter()
     with _progress(console) as bar, open(out / PART, "w") as part:
         heats = -(-len(experiment.systems) // experiment.together)
@@ -176,19 +176,6 @@ def _belongs(record: report.Record, setting: dict[str, Any], heat: list[SystemCh
         record["system"] == choice.system and ("skipped" in record or record["search"] in choice.points())
         for choice in heat
     )
-
-
-def _unfinished(file: Path, origin: dict[str, Any]) -> list[report.Record]:
-    """Return what an earlier try of this run measured, as far as it came from the same commit and machine."""
-    if not file.exists():
-        return []
-    records = []
-    for line in file.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:  # the line that was being written when the run ended
-            break
-    return [record for record in records if record.get("provenance") == origin]
 
 
 def _progress(console: Console) -> Progress:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eval.levels import bars, pictures
 from eval.levels.cases import Plan, Record, measure, measure_many
 from eval.measure import pinned
-from eval.provenance import provenance
+from eval.provenance import of_same_origin, provenance
 from eval.readme import insert
 
 PART = "records.part.jsonl"  # what an unfinished run has measured; the same run, from the same commit, goes on from it
@@ -57,7 +57,7 @@ def run(plan: Plan, seconds: float, out: Path, console: Console) -> list[Record]
     """Measure all cases of a plan, and write ``records.jsonl``, ``levels.md`` and pictures into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     origin = provenance()
-    before = _unfinished(out / PART, origin)
+    before = of_same_origin(out / PART, origin)
     cases = list(plan.cases())
     records: list[Record] = []
     columns = (TextColumn("{task.description:48.48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -95,19 +95,6 @@ def run(plan: Plan, seconds: float, out: Path, console: Console) -> list[Record]
         + bars.markdown(bars.ALL_COLUMNS, all_cases)
     )
     return records
-
-
-def _unfinished(file: Path, origin: dict[str, object]) -> list[Record]:
-    """Return what an earlier try measured, as far as it came from the same commit and machine."""
-    if not file.exists():
-        return []
-    found = []
-    for line in file.read_text().splitlines():
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:  # the line that was being written when the run ended
-            break
-    return [record for record in found if record.get("provenance") == origin]
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from ipaq_index.integrations.documents import DuplicateIdError, Duplicates, Record
 from ipaq_index.integrations.filters import All, Beyond, Compare, Field, Filter, Node, Not, Operator, Some
-from ipaq_index.integrations.store import VectorDocuments
+from ipaq_index.integrations.store import HoldsStore, VectorDocuments
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -35,7 +35,7 @@ TYPES = {bool: "boolean", int: "int", float: "float"}
 APART = ("id", "content", "meta", "embedding", "score")  # fields of a Document that have a place of their own, or none
 
 
-class IPAQDocumentStore:
+class IPAQDocumentStore(HoldsStore):
     """Documents in SQLite and their embeddings in compressed codes.
 
     Parameters
@@ -69,19 +69,6 @@ class IPAQDocumentStore:
     def save(self) -> None:
         """Write the index to the store's directory; documents are durable as soon as they are written."""
         self.store.save()
-
-    def close(self) -> None:
-        """Close the store's files; so does the end of a ``with`` block."""
-        self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.store!r})"
 
     def count_documents(self) -> int:
         """Return the number of documents."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ipaq_index.integrations.documents import Record
 from ipaq_index.integrations.filters import All, Beyond, Compare, Field, Filter, Node, Not, Operator, Some
-from ipaq_index.integrations.store import Hit, VectorDocuments
+from ipaq_index.integrations.store import Hit, HoldsStore, VectorDocuments
 
 try:
     from langchain_core.documents import Document
@@ -34,7 +34,7 @@ OPERATORS: dict[str, Operator] = {
 OTHERS = ("$contains", "$exists", "$between")  # those made of several comparisons
 
 
-class IPAQVectorStore(VectorStore):
+class IPAQVectorStore(HoldsStore, VectorStore):
     """Documents in SQLite and their vectors in compressed codes.
 
     Parameters
@@ -68,19 +68,6 @@ class IPAQVectorStore(VectorStore):
     def save(self) -> None:
         """Write the index to the store's directory; documents are durable as soon as they are added."""
         self.store.save()
-
-    def close(self) -> None:
-        """Close the store's files."""
-        self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.store!r})"
 
     def add_texts(
         self,

@@ -409,3 +409,22 @@ def similarity(query: Vectors, vectors: Vectors, metric: Metric) -> Vectors:
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1) * math.sqrt(q @ q)
         scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
     return scores.astype(np.float32)
+
+
+class HoldsStore:
+    """What adapters around a `VectorDocuments`, their ``store``, have in common: closing it, and their name."""
+
+    store: VectorDocuments
+
+    def close(self) -> None:
+        """Close the store's files; so does the end of a ``with`` block."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.store!r})"
