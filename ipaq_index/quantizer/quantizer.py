@@ -297,7 +297,7 @@ def _spread(y: Vectors, seed: int) -> Vectors:
     """
     rows = y.astype(np.float64)
     moment = rows.T @ rows / len(rows)
-    share = transform.shrinkage(rows, moment, len(rows))
+    share = transform.shrinkage(float(np.square(np.square(rows).sum(1)).mean()), moment, len(rows))
     noise = np.random.default_rng([seed, *y.shape]).standard_normal(y.shape)
     estimate = np.sqrt(1 - share) * rows + np.sqrt(share * np.trace(moment) / len(moment)) * noise
     return np.concatenate([y, estimate.astype(np.float32)])

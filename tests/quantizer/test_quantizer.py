@@ -39,6 +39,10 @@ def test_random_rotation_and_no_transform():
     np.testing.assert_array_equal(pca.forward, transform.fit(x, x, 0.0).forward)
 
 
+def fourth(rows):
+    return float(((rows**2).sum(1) ** 2).mean())
+
+
 def test_shrinkage_is_the_best_share():
     rng = np.random.default_rng(0)
     true = np.diag([4.0, 2.0, 1.0, 1.0])
@@ -47,12 +51,12 @@ def test_shrinkage_is_the_best_share():
         for _ in range(200):
             rows = rng.standard_normal((count, 4)) * np.sqrt(np.diag(true))
             moment = rows.T @ rows / count
-            shares.append(transform.shrinkage(rows, moment, count))
+            shares.append(transform.shrinkage(fourth(rows), moment, count))
             target = np.trace(moment) / 4 * np.eye(4) - moment  # the share of least distance to the true moment
             best.append(((true - moment) * target).sum() / (target**2).sum())
         assert abs(np.mean(shares) - np.clip(best, 0, 1).mean()) < 0.15
     assert np.mean(shares) < 0.01
-    assert transform.shrinkage(np.zeros((3, 4)), np.zeros((4, 4)), 3) == 1
+    assert transform.shrinkage(0.0, np.zeros((4, 4)), 3) == 1
 
 
 def test_few_rows_do_not_blind_the_codes():
