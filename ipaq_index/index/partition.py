@@ -10,6 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from ipaq_index.index.config import cores
+from ipaq_index.index.nearest import best_lists
 from ipaq_index.index.validation import LARGEST
 from ipaq_index.interruptible import apart
 from ipaq_index.quantizer.product import product
@@ -20,9 +21,6 @@ ROUNDS = 10  # of k-means
 GRAPH_LISTS = 16_384  # centroids from which a graph (HNSW) finds the nearest ones faster than looking at all
 GRAPH_LINKS = 32
 PROBING = 120  # queries whose scores of all lists are kept at once: they stay in the cache
-STRIDE = 64  # parts of the lists whose largest keys tell what the best must reach
-STEP = 16  # lists whose keys are compared at once
-SORTED = 128  # lists from which on sorting all is faster than keeping the best in order
 NEAREST = 4  # centroids looked at closely before a vector is given to one
 
 Vectors = npt.NDArray[np.float32]
@@ -246,67 +244,6 @@ def _faiss_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-@njit(nogil=True, cache=True)
-def best_lists(
-    scores: Vectors, weights: Vectors, shifts: Vectors, allowed: npt.NDArray[np.bool_], lists: Lists, offsets: Vectors
-) -> None:
-    """Fill ``lists`` with the columns of each row's largest keys, best first, ties by column; ``offsets`` with scores.
-
-    A key is ``weight * score + shift``; columns that are not ``allowed`` (empty: all are) come last.
-    """
-    columns, wanted = scores.shape[1], lists.shape[1]
-    padded = -(-columns // STRIDE) * STRIDE
-    keys, best = np.full(padded, -np.inf, dtype=np.float32), np.empty(wanted, dtype=np.float32)
-    places, largest = np.empty(wanted, dtype=np.int64), np.empty(STRIDE, dtype=np.float32)
-    # Tables, so that numba knows that no index is negative and vectorizes.
-    parts, steps = keys.reshape(-1, STRIDE), keys.reshape(-1, STEP)
-    for q in range(scores.shape[0]):
-        for n in range(columns):
-            keys[n] = scores[q, n] * weights[n] + shifts[n]
-        for n in range(len(allowed)):
-            if not allowed[n]:
-                keys[n] = -np.inf
-        if wanted > SORTED:
-            places[:] = np.argsort(-keys[:columns], kind="mergesort")[:wanted]
-        else:
-            held, least = 0, np.float32(-np.inf)
-            if wanted <= STRIDE // 2 and len(parts) >= 4:
-                # Of the largest keys of `STRIDE` parts, as many as are wanted are no less than the last of the best.
-                largest[:] = -np.inf
-                for part in range(len(parts)):
-                    for n in range(STRIDE):
-                        largest[n] = parts[part, n] if parts[part, n] > largest[n] else largest[n]
-                for n in range(STRIDE):
-                    held = insert(largest[n], n, best, places, held)
-                held, least = 0, best[wanted - 1]
-            for step in range(len(steps)):
-                promising = np.int32(0)
-                for n in range(STEP):
-                    promising |= np.int32(steps[step, n] >= least)
-                if promising:
-                    for n in range(STEP * step, min(STEP * step + STEP, columns)):
-                        if keys[n] >= least:
-                            held = insert(keys[n], n, best, places, held)
-                    if held == wanted:
-                        least = max(least, best[wanted - 1])
-        for m in range(wanted):
-            lists[q, m], offsets[q, m] = places[m], scores[q, places[m]]
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def insert(key: np.float32, number: int, best: Vectors, places: npt.NDArray[np.int64], held: int) -> int:
-    """Offer a key to a descending list of the ``held`` best, behind equal ones; return how many it holds then."""
-    wanted = len(best)
-    if held == wanted and key <= best[held - 1]:
-        return held
-    place = min(held, wanted - 1)
-    while place and best[place - 1] < key:
-        best[place], places[place] = best[place - 1], places[place - 1]
-        place -= 1
-    best[place], places[place] = key, number
-    return min(held + 1, wanted)
 
 
 @njit(nogil=True, cache=True)

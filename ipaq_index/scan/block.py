@@ -157,8 +157,12 @@ def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], f
     return span[1]
 
 
-def next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses) -> int:
-    """Return the place in the tile of the next block with a score not below a floor, its sums in ``frame``, or the end.
+def next_product(
+    isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses, queries: int
+) -> tuple[int, int]:
+    """Return the place in the tile of the next block with a score not below a floor, or the end, and whose floors.
+
+    Of query g, where bit g of the second number is set, the sums of rows with such a score are in ``frame``.
 
     Parameters
     ----------
@@ -172,12 +176,14 @@ def next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], fr
         Of `GROUP` queries.
     at : Addresses
         Of frame and tile.
+    queries : int
+        How many there are, at most `GROUP`: the first ones of the frame.
     """
     inverse, shift, floor = frame.bars
     weights = frame.tables.view(np.int8)
     for place in range(span[0], span[1]):
-        any_above = False
-        for g in range(len(frame.start)):
+        asked = 0
+        for g in range(queries):
             for i in range(BLOCK):
                 total = frame.start[g]
                 for quad in range(len(weights)):
@@ -189,10 +195,10 @@ def next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], fr
                     score += tile.biases[place, i] * inverse[g]
                 if score + shift[g] >= floor[g]:
                     frame.above[g] |= np.uint32(1) << np.uint32(i)
-                    any_above = True
-        if any_above:
-            return place
-    return span[1]
+                    asked |= 1 << g
+        if asked:
+            return place, asked
+    return span[1], 0
 
 
 def decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> None:
@@ -292,23 +298,28 @@ def _next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], 
 
 
 @overload(next_product)
-def _next_product(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses) -> Any:
+def _next_product(
+    isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses, queries: int
+) -> Any:
     if isa.instance_class is Portable:
         return next_product
 
-    def emitted(isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses) -> int:
-        quads, size = len(frame.tables), len(frame.start)
+    def emitted(
+        isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses, queries: int
+    ) -> tuple[int, int]:
+        quads, some = len(frame.tables), (1 << queries) - 1
         levels = at.levels + span[0] * tile.levels.strides[0]
         scales = at.scales + span[0] * 4 * BLOCK
         biases = at.biases + span[0] * 4 * BLOCK
         query, out = (at.tables, at.start, at.bars), (at.sums, at.above)
         for place in range(span[0], span[1]):
-            if emit_product(isa, with_bias, (levels, scales, biases), quads, query, size, out):
-                return place
+            asked = emit_product(isa, with_bias, (levels, scales, biases), quads, query, queries, out) & some
+            if asked:
+                return place, asked
             levels += tile.levels.strides[0]
             scales += 4 * BLOCK
             biases += 4 * BLOCK
-        return span[1]
+        return span[1], 0
 
     return emitted
 
@@ -404,9 +415,9 @@ def emit_lookup(
 
 
 @intrinsic
-def emit_product(_context: Any, isa: Any, bias: Any, rows: Any, quads: Any, query: Any, size: Any, out: Any) -> Any:
+def emit_product(_context: Any, isa: Any, bias: Any, rows: Any, quads: Any, query: Any, queries: Any, out: Any) -> Any:
     """One block of `next_product`; ``rows`` is (levels, scales, biases), ``query`` (weights, start, bars)."""
-    signature = types.boolean(isa, bias, _addresses(3), types.intp, _addresses(3), types.intp, _addresses(2))
+    signature = types.intp(isa, bias, _addresses(3), types.intp, _addresses(3), types.intp, _addresses(2))
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         levels, scales, biases = cgutils.unpack_tuple(builder, arguments[2])
@@ -417,6 +428,7 @@ def emit_product(_context: Any, isa: Any, bias: Any, rows: Any, quads: Any, quer
             levels,
             weights,
             arguments[3],
+            arguments[5],
             start,
             scales,
             biases if bias.dtype == types.float32 else None,

@@ -16,7 +16,7 @@ from ipaq_index.scan.packed import QUAD, Floats, Meaning
 TOP = 255  # largest sum of a pair's two look-ups: they are added as bytes
 TOP_WEIGHT = 127
 DOUBT = np.float32(10)  # a row's look-ups are below its exact score with probability e^-10 at most
-MARGIN = np.float32(5)  # by Hoeffding's bound, a row's products are below its exact score with e^(-5²/2) at most
+MARGIN = np.float32(4)  # standard deviations by which products may be below a row's exact score: 3 in 100,000 are more
 FAR = np.float32(1 << 30)
 TINY = np.float32(1e-22)  # least step, so that biases up to 10^16 times its inverse are finite
 

@@ -20,6 +20,8 @@ TILE_BYTES = (
     1 << 18
 )  # decoded levels that all groups of queries read before the next are made: a quarter of an L2 cache
 SPARE = 64  # rows beyond 2 k that may wait: two blocks
+SAMPLED = 128  # neighbours up to which a sample sets the first floors
+SAMPLED_LISTS = 4  # of so many lists one is sampled: half the sample costs less, but lets about k log(2) more rows wait
 
 
 class Lists(NamedTuple):
@@ -122,10 +124,9 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
     table_words = tables.reshape(quads, GROUP * QUAD).view(np.int32)
     frame = make_frame(tables, GROUP)
     at = addresses(frame, tile)
-    spans, begins, members, shifts, blocks = lists.spans, lists.begins, lists.members, lists.shifts, tile.blocks
-    starts, inverse, floors, start, bars, allowed = (
-        weights.start, weights.inverse, best.floors, frame.start, frame.bars, rows.words,
-    )  # fmt: skip
+    spans, begins, blocks, allowed = lists.spans, lists.begins, tile.blocks, rows.words
+    if not certain and best.keys.shape[1] <= SAMPLED:
+        sample(isa, rows, meaning, tile, frame, at, lists, weights, best)
     for number in range(len(spans)):
         block, last = spans[number, 0], spans[number, 1]
         begin, stop = begins[number], begins[number + 1]
@@ -138,17 +139,98 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
                 block += 1
             decode(isa, rows, meaning, tile, count)
             for first in range(begin, stop, GROUP):
-                for g in range(GROUP):
-                    if first + g < stop:
-                        q = members[first + g]
-                        for quad in range(quads):
-                            table_words[quad, g] = words[q, quad]
-                        start[g] = starts[q]
-                        bars[0, g], bars[1, g], bars[2, g] = inverse[q], shifts[first + g] * inverse[q], floors[q]
-                    else:
-                        bars[2, g] = np.inf
-                scan_tile(isa, rows, meaning, tile, count, frame, at, lists, first, p, known, weights, waiting, best)
+                queries = aim_group(frame, table_words, lists, first, stop, words, weights, best.floors)
+                group = first, queries
+                scan_tile(isa, rows, meaning, tile, count, frame, at, lists, group, p, known, weights, waiting, best)
     settle(0, len(p), rows, meaning, p, known, weights, waiting, best)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def aim_group(
+    frame: Frame,
+    table_words: npt.NDArray[np.int32],
+    lists: Lists,
+    first: int,
+    stop: int,
+    words: npt.NDArray[np.int32],
+    weights: Weights,
+    floors: Floats,
+) -> int:
+    """Set a frame for the queries that are members ``first`` to ``stop`` - 1, `GROUP` at the most; return how many."""
+    members, shifts, inverse = lists.members, lists.shifts, weights.inverse
+    queries = min(GROUP, stop - first)
+    for g in range(queries):
+        q = members[first + g]
+        for quad in range(words.shape[1]):
+            table_words[quad, g] = words[q, quad]
+        frame.start[g] = weights.start[q]
+        frame.bars[0, g], frame.bars[1, g] = inverse[q], shifts[first + g] * inverse[q]
+        frame.bars[2, g] = floors[q]
+    frame.bars[2, queries:] = np.inf
+    return queries
+
+
+@njit(nogil=True, cache=True)
+def sample(
+    isa: Any,
+    rows: Rows,
+    meaning: Meaning,
+    tile: Tile,
+    frame: Frame,
+    at: Addresses,
+    lists: Lists,
+    weights: Weights,
+    best: Best,
+) -> None:
+    """Raise floors by the first two blocks of some lists, so that fewer rows wait.
+
+    The best lower estimates of ``k`` disjoint parts of the rows are those of ``k`` rows: the least of them is a floor.
+    Parts are the 32 places of a block, where need be of every second, third … block. There is no branch a row.
+    """
+    k, size, queries = best.keys.shape[1], rows.size, len(best.floors)
+    turns = -(-2 * k // BLOCK)
+    parts, turn = np.full((queries, turns, BLOCK), -np.inf, dtype=np.float32), np.zeros(queries, dtype=np.int64)
+    sums, scales, biases, bars, with_bias = frame.sums, tile.scales, tile.biases, frame.bars, len(rows.bias) > 0
+    words, table_words = weights.values.view(np.int32), frame.tables.reshape(len(frame.tables), -1).view(np.int32)
+    nothing, hidden = np.full(queries, -np.inf, dtype=np.float32), np.zeros((2, BLOCK), dtype=np.float32)
+    for number in range(0, len(lists.spans), SAMPLED_LISTS):
+        begin, stop = lists.begins[number], lists.begins[number + 1]
+        count = 0
+        for block in range(lists.spans[number, 0], lists.spans[number, 1]):
+            counted = np.uint32(0xFFFFFFFF) if not len(rows.words) else rows.words[block]
+            if size - block * BLOCK < BLOCK:
+                counted &= (np.uint32(1) << np.uint32(size - block * BLOCK)) - np.uint32(1)
+            if counted and count < min(2, len(tile.blocks)):
+                tile.blocks[count] = block
+                for i in range(BLOCK):
+                    hidden[count, i] = np.float32(0) if counted >> np.uint32(i) & np.uint32(1) else np.float32(-np.inf)
+                count += 1
+        if not count or begin == stop:
+            continue
+        decode(isa, rows, meaning, tile, count)
+        for first in range(begin, stop, GROUP):
+            in_group = aim_group(frame, table_words, lists, first, stop, words, weights, nothing)
+            for place in range(count):
+                next_product(isa, rows.bias, tile, (place, count), frame, at, in_group)
+                for g in range(in_group):
+                    q = lists.members[first + g]
+                    part, slack = turn[q], weights.slack[q]
+                    turn[q] = part + 1 if part + 1 < turns else 0
+                    for i in range(BLOCK):
+                        low = scales[place, i] * np.float32(sums[g, i])
+                        if with_bias:
+                            low += biases[place, i] * bars[0, g]
+                        low = (low + bars[1, g]) - scales[place, i] * slack + hidden[place, i]
+                        parts[q, part, i] = low if low > parts[q, part, i] else parts[q, part, i]
+            frame.above[:] = 0
+    for q in range(queries):
+        of_query = parts[q].ravel()
+        for low in of_query:
+            others = 0
+            for other in of_query:
+                others += other >= low
+            if others >= k:
+                best.floors[q] = max(best.floors[q], low)
 
 
 @njit(nogil=True, cache=True)
@@ -170,7 +252,7 @@ def scan_tile(
     frame: Frame,
     at: Addresses,
     lists: Lists,
-    first: int,
+    group: tuple[int, int],
     p: Floats,
     known: Floats,
     weights: Weights,
@@ -179,27 +261,27 @@ def scan_tile(
 ) -> None:
     """Let the promising rows of a tile's first ``count`` blocks wait and raise floors.
 
-    ``frame`` is aimed at the queries that are members of the list from the one numbered ``first`` on. No array is taken
+    ``frame`` is aimed at the queries of a group: the first one's number among ``lists.members``, and how many. No array is taken
     from a tuple, or cut, inside the loop: numba would count a reference in and out, atomically, which took a fifth of
     the time of a search.
     """
-    bars, above_, sums, bits, blocks = frame.bars, frame.above, frame.sums, frame.bits, tile.blocks
-    words, side, bias, members, shifts = rows.words, rows.side, rows.bias, lists.members, lists.shifts
+    bars, above_, sums = frame.bars, frame.above, frame.sums
+    blocks, scales, biases, bias, with_bias = tile.blocks, tile.scales, tile.biases, rows.bias, len(rows.bias) > 0
+    words, members, shifts = rows.words, lists.members, lists.shifts
     table, numbers, counts, floors, slack = waiting.table, waiting.numbers, waiting.counts, best.floors, weights.slack
-    k, full, size, scale_format = best.keys.shape[1], waiting.room - BLOCK, rows.size, meaning.scale_format
+    k, full, size, (first, queries) = best.keys.shape[1], waiting.room - BLOCK, rows.size, group
     place = 0
     while True:
-        place = next_product(isa, bias, tile, (place, count), frame, at)
+        place, asked = next_product(isa, bias, tile, (place, count), frame, at, queries)
         if place >= count:
             return
         block = blocks[place]
-        place += 1
         counted = np.uint32(0xFFFFFFFF) if not len(words) else words[block]
         if size - block * BLOCK < BLOCK:
             counted &= (np.uint32(1) << np.uint32(size - block * BLOCK)) - np.uint32(1)
-        for g in range(GROUP):
-            if not above_[g]:
-                continue
+        while asked:
+            g = lowest_bit(asked)
+            asked &= asked - 1
             above = above_[g] & counted
             above_[g] = 0
             q = members[first + g]
@@ -207,15 +289,14 @@ def scan_tile(
             while above:
                 i = lowest_bit(above)
                 above &= above - np.uint32(1)
-                row = block * BLOCK + i
-                factor = scale(side[row], scale_format, bits)
+                factor = scales[place, i]
                 estimate = factor * np.float32(sums[g, i])
-                if len(bias):
-                    estimate += bias[row] * bars[0, g]
+                if with_bias:
+                    estimate += biases[place, i] * bars[0, g]
                 estimate += bars[1, g]
                 if estimate >= bars[2, g]:
                     table[q, entry], table[q, entry + 1] = estimate, shifts[first + g]
-                    numbers[q, entry + 2] = row
+                    numbers[q, entry + 2] = block * BLOCK + i
                     entry += 3
                     low = estimate - factor * slack[q]
                     if low > table[q, 0]:
@@ -226,6 +307,7 @@ def scan_tile(
             if counts[q] >= full:
                 make_room(q, rows, meaning, p, known, weights, waiting, best)
                 bars[2, g] = floors[q]
+        place += 1
 
 
 @njit(nogil=True, cache=True)

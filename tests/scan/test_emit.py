@@ -49,11 +49,12 @@ def test_lookups(name, expected):
 )
 def test_products(name, expected):
     def body(builder, arguments):
-        levels, weights, quads, start, scales, inverse, shift, floor, sums, above = arguments
+        levels, weights, quads, queries, start, scales, inverse, shift, floor, sums, above = arguments
         bars = emit.Bars(inverse, shift, floor)
-        emit_dense.products(builder, DENSE[name], levels, weights, quads, start, scales, None, bars, [sums, above])
+        out = [sums, above]
+        emit_dense.products(builder, DENSE[name], levels, weights, quads, queries, start, scales, None, bars, out)
 
-    text = assembly(name, 10, body)
+    text = assembly(name, 11, body)
     for instruction in expected.split():
         assert text.count(f"\t{instruction}") >= emit_dense.GROUP
 
