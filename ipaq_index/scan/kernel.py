@@ -261,9 +261,9 @@ def scan_tile(
 ) -> None:
     """Let the promising rows of a tile's first ``count`` blocks wait and raise floors.
 
-    ``frame`` is aimed at the queries of a group: the first one's number among ``lists.members``, and how many. No array is taken
-    from a tuple, or cut, inside the loop: numba would count a reference in and out, atomically, which took a fifth of
-    the time of a search.
+    ``frame`` is aimed at the queries of a group: the first one's number among ``lists.members``, and how many. No array
+    is taken from a tuple, or cut, inside the loop: numba would count a reference in and out, atomically, which took a
+    fifth of the time of a search.
     """
     bars, above_, sums = frame.bars, frame.above, frame.sums
     blocks, scales, biases, bias, with_bias = tile.blocks, tile.scales, tile.biases, rows.bias, len(rows.bias) > 0
