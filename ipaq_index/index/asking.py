@@ -381,4 +381,5 @@ class Asking(Stored):
 
 
 def _neighbours(k: Any, content: Content) -> int:
-    return as_count(k, "k", most=max(MOST_K, content.total))
+    count = as_count(k, "k")
+    return count if count <= MOST_K else as_count(k, "k", most=max(MOST_K, content.total))

@@ -61,6 +61,9 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     if len(table) == 0:
         raise ValueError(f"{name}: expected at least one vector, got none (shape {table.shape})")
     for first, chunk in chunks(table):
+        flat = chunk.ravel()
+        if flat.dot(flat) <= LARGEST * LARGEST:  # false if one is NaN; a third of the time of looking at each
+            continue
         if not (chunk.min() >= -LARGEST and chunk.max() <= LARGEST):  # both are NaN if a value is
             row, column = np.argwhere(~(np.abs(chunk) <= LARGEST))[0]
             large = np.isfinite(chunk[row, column])
@@ -73,8 +76,11 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
 def chunks(table: np.ndarray) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """Yield ``(first row, contiguous float32 rows)`` over a table, `CHUNK_ROWS` rows at a time."""
     for first in range(0, len(table), CHUNK_ROWS):
-        with np.errstate(over="ignore"):  # beyond float32 becomes inf, which `as_vectors` reports by row and column
-            yield first, np.ascontiguousarray(table[first : first + CHUNK_ROWS], dtype=np.float32)
+        part = table[first : first + CHUNK_ROWS]
+        if part.dtype != np.float32:
+            with np.errstate(over="ignore"):  # beyond float32 becomes inf, which `as_vectors` reports by row and column
+                part = part.astype(np.float32)
+        yield first, np.ascontiguousarray(part)
 
 
 def as_ids(ids: Any, count: int, name: str = "ids") -> npt.NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """The best rows for each query: sharing out queries and rows among threads."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -103,13 +104,14 @@ def top_k_lists(
         As in `top_k`; rows count from the first block.
     """
     isa = isa or choose()
-    scores = np.full((len(p), k), -np.inf, dtype=np.float32)
-    rows = np.full((len(p), k), -1, dtype=np.int64)
     size = max(1, min(BATCH, BATCH_BYTES // (44 * k)))
+    if len(p) <= size:
+        best = _search(packed, p, k, spans, probes, probe_offset, allowed, threads, isa)
+        return best.scores + offset[:, None], best.rows
+    scores, rows = np.empty((len(p), k), dtype=np.float32), np.empty((len(p), k), dtype=np.int64)
     for first in range(0, len(p), size):
         part = slice(first, first + size)
-        floors = np.full(len(p[part]), -np.inf, dtype=np.float32)
-        found = _search(packed, p[part], k, spans, probes[part], probe_offset[part], floors, allowed, threads, isa)
+        found = _search(packed, p[part], k, spans, probes[part], probe_offset[part], allowed, threads, isa)
         scores[part], rows[part] = found.scores, found.rows
     scores += offset[:, None]
     return scores, rows
@@ -195,30 +197,34 @@ def _search(
     spans: Ids,
     probes: Ids,
     shifts: Floats,
-    floors: Floats,
     allowed: Words | None,
     threads: int,
     isa: Isa,
 ) -> Best:
     """Search one batch of queries."""
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
-    asked = np.count_nonzero(np.bincount(probes[probes >= 0])) if len(spans) > 1 else 1
+    if len(spans) == 1 or len(p) == 1:
+        asked = probes.shape[1]
+    else:
+        asked = np.count_nonzero(np.bincount(probes[probes >= 0]))
     by_list = bool(probes.size >= _few(packed, len(spans)) * asked)
-    size = float((spans[:, 1] - spans[:, 0]).mean()) if len(spans) else 0.0
-    work = probes.size * size * BLOCK * len(meaning.active)
+    work = probes.size * len(rows.blocks) / max(1, len(spans)) * BLOCK * len(meaning.active)
     shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
 
     def scan(lists: Lists) -> Best:
-        best = _best(len(p), k, floors.copy())
+        best = _best(len(p), k)
         dims = BLOCK * len(meaning.active)
         if by_list:
             for part in [lists] if work <= FIRST else _pieces(lists, np.diff(lists.begins), dims):
                 kernel.by_products(isa, rows, meaning, p, part, best, False)
             return best
+        if work <= FIRST:
+            few.by_lookups(isa, rows, meaning, p, lists, best)
+            return best
         for first, last in slices(len(p), work / len(p)):
             own = lists._replace(begins=lists.begins[first : last + 1])
             chosen = lists.members[lists.begins[first] : lists.begins[last]]
-            whole = last > first + 1 or work <= FIRST
+            whole = last > first + 1
             for part in [own] if whole else _pieces(own, np.bincount(chosen, minlength=len(spans)), dims):
                 few.by_lookups(isa, rows, meaning, p[first:last], part, _of_queries(best, first, last))
         return best
@@ -239,14 +245,15 @@ def _few(packed: PackedCodes, lists: int) -> int:
     return few_queries
 
 
-def _best(queries: int, k: int, floors: Floats) -> Best:
-    return Best(
-        np.empty((queries, k), dtype=np.float32),
-        np.full((queries, k), -1, dtype=np.int64),
-        np.full((queries, k), -np.inf, dtype=np.float32),
-        np.zeros(queries, dtype=np.int64),
-        floors,
-    )
+def _best(queries: int, k: int, floors: Floats | None = None) -> Best:
+    keys, scores = np.empty((2, queries, k), dtype=np.float32)  # np.full takes three times as long as to fill
+    rows = np.empty((queries, k), dtype=np.int64)
+    scores.fill(-np.inf)
+    rows.fill(-1)
+    if floors is None:
+        floors = np.empty(queries, dtype=np.float32)
+        floors.fill(-np.inf)
+    return Best(keys, rows, scores, np.zeros(queries, dtype=np.int64), floors)
 
 
 def _of_queries(best: Best, first: int, last: int) -> Best:
@@ -258,21 +265,21 @@ def _of_queries(best: Best, first: int, last: int) -> Best:
 
 def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int) -> list[Lists]:
     """Share out the work: each thread gets a part of every query's rows."""
-    shares = []
-    for number in range(threads):
-        cut = spans.copy()
+    cuts = [spans]
+    if threads > 1:
         size = spans[:, 1] - spans[:, 0]
-        cut[:, 0] = spans[:, 0] + size * number // threads
-        cut[:, 1] = spans[:, 0] + size * (number + 1) // threads
-        shares.append(cut)
-    chosen = probes.ravel() >= 0
-    lists, values = probes.ravel()[chosen], np.ascontiguousarray(shifts.ravel()[chosen], dtype=np.float32)
-    queries = np.repeat(np.arange(len(probes)), probes.shape[1])[chosen]
+        ends = [spans[:, 0] + size * number // threads for number in range(threads + 1)]
+        cuts = [np.stack(pair, axis=1) for pair in pairwise(ends)]
+    lists, values = probes.ravel(), shifts.ravel()
+    queries, begins = None, np.arange(0, probes.size + 1, probes.shape[1])
+    if lists.min() < 0:
+        queries = np.repeat(np.arange(len(probes)), probes.shape[1])[lists >= 0]
+        begins = np.searchsorted(queries, np.arange(len(probes) + 1))
+        lists, values = lists[lists >= 0], values[lists >= 0]
     if by_list:
-        begins, members, values = kernel.by_member(lists, queries, values, len(spans))
-        return [Lists(cut, begins, members, values) for cut in shares]
-    begins = np.searchsorted(queries, np.arange(len(probes) + 1))
-    return [Lists(cut, begins, lists, values) for cut in shares]
+        queries = np.repeat(np.arange(len(probes)), probes.shape[1]) if queries is None else queries
+        begins, lists, values = kernel.by_member(lists, queries, values, len(spans))
+    return [Lists(cut, begins, lists, values) for cut in cuts]
 
 
 def _pieces(lists: Lists, askers: Ids, cost: int) -> Iterator[Lists]:
