@@ -19,7 +19,7 @@ from rich.table import Table
 
 from eval.datasets import Dataset, load
 from eval.truth import brute_force, recall
-from ipaq_index.quantizer import Quantizer, QuantizerSpec, codebook, encode, quantizer
+from ipaq_index.quantizer import Quantizer, QuantizerSpec, codebook, quantizer, scale
 from ipaq_index.quantizer.search import Lengths
 
 K = 10
@@ -34,10 +34,9 @@ def _even_bits(errors: np.ndarray, budget: int) -> np.ndarray:
     return (share + (np.arange(len(errors)) < rest)).astype(np.uint8)
 
 
-def _plain_scales(y: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+def _plain_scales(sums: np.ndarray) -> np.ndarray:
     """Return factors that give each vector its length, whatever its direction."""
-    wanted, found = (np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)) for rows in (y, decoded))
-    return np.divide(wanted, found, out=np.zeros(len(y)), where=found > 0)
+    return np.sqrt(np.divide(sums[:, 0], sums[:, 2], out=np.zeros(len(sums)), where=sums[:, 2] > 0))
 
 
 def _own_length(sets: Any, reference: float, floor: float, tries: int) -> Lengths:
@@ -51,13 +50,13 @@ PARTS: dict[str, tuple[dict[str, Any], Patches]] = {
     "everything": ({}, {}),
     "trellis: 8 states": ({"states": 8}, {}),
     "no trellis": ({"encoding": "scalar"}, {}),
-    "no trellis, not score-aware": ({"encoding": "scalar"}, {(encode, "SWEEPS"): 0}),
+    "no trellis, not score-aware": ({"encoding": "scalar"}, {(codebook, "lengths"): _own_length}),
     "not query-aware (PCA)": ({"transform": "pca"}, {}),
     "random rotation": ({"transform": "random"}, {}),
     "no transform": ({"transform": "none"}, {}),
     "same bits for all": ({}, {(codebook, "allocate"): _even_bits}),
     "not score-aware (own length)": ({}, {(codebook, "lengths"): _own_length}),
-    "scale: norm only": ({}, {(encode, "scale_factors"): _plain_scales}),
+    "scale: norm only": ({}, {(scale, "scale_factors"): _plain_scales}),
     "no refit": ({}, {(codebook, "ROUNDS"): 0}),
     "first state fixed": ({}, {(quantizer, "_most_start_bits"): lambda spec: 0}),
     "stochastic rounding (ADV)": ({"encoding": "scalar", "rounding": "stochastic", "objective": "adv"}, {}),

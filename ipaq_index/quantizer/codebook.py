@@ -15,6 +15,7 @@ from ipaq_index.quantizer.viterbi import MOST, SUBSETS, UNITS, Tables
 
 FIT_VALUES = 1 << 21  # values that trellis levels are refitted to, at most
 ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
+SCALAR_ROUNDS = 5
 PART_ROWS = 8_192  # rows that a thread refits to at a time
 FLOOR = 0.6  # share of the mean error that does not come from leaving the range of levels; see `Lengths.floor`
 
@@ -40,8 +41,8 @@ class LevelSets(NamedTuple):
     levels: Floats
 
 
-def fit_scalar(y: Floats, code_bits: int, threads: int) -> LevelSets:
-    """Fit level sets for rounding to nearest.
+def fit_scalar(y: Floats, code_bits: int, threads: int) -> tuple[LevelSets, tuple[float, float]]:
+    """Fit level sets for rounding to nearest: k-means, then refitted to the codes they are given.
 
     Parameters
     ----------
@@ -51,25 +52,6 @@ def fit_scalar(y: Floats, code_bits: int, threads: int) -> LevelSets:
         Bits of all dimensions together.
     threads : int
         Threads to use; the result does not depend on it.
-    """
-    table = fit_lines(y, threads)
-    # The dual coordinates of a query have, by the choice of F, the same mean square in every dimension that errors
-    # are weighed with already: F carries the weights, so plain errors add up.
-    bits = allocate(table.costs / len(y), code_bits)
-    levels = np.empty((y.shape[1], 1 << MAX_BITS), dtype=np.float32)
-    for j in range(len(levels)):
-        fill(levels[j], table.set(j, int(bits[j])))
-    return LevelSets(bits, levels)
-
-
-def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tuple[LevelSets, tuple[float, float]]:
-    """Fit level sets for a trellis: k-means for one bit more, then refitted to the codes they are given.
-
-    Parameters
-    ----------
-    y, code_bits, threads
-        As in `fit_scalar`.
-    trellis : Trellis
 
     Returns
     -------
@@ -78,21 +60,42 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
         See `Lengths`.
     """
     table = fit_lines(y, threads)
+    # The dual coordinates of a query have, by the choice of F, the same mean square in every dimension that errors
+    # are weighed with already: F carries the weights, so plain errors add up.
+    errors = table.costs / len(y)
+    bits = allocate(errors, code_bits)
+    levels = np.empty((y.shape[1], 1 << MAX_BITS), dtype=np.float32)
+    for j in range(len(levels)):
+        fill(levels[j], table.set(j, int(bits[j])))
+    error = float(errors[np.arange(len(bits)), bits].sum())
+    return _refitted(y, LevelSets(bits, levels), error, None, SCALAR_ROUNDS, threads)
+
+
+def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tuple[LevelSets, tuple[float, float]]:
+    """Fit level sets for a trellis: k-means for one bit more, then refitted to the codes they are given.
+
+    Parameters and results are those of `fit_scalar`, and ``trellis``.
+    """
+    table = fit_lines(y, threads)
     errors = table.costs / len(y)
     bits = allocate(_between(errors), code_bits)
     levels = np.empty((y.shape[1], 2 << MAX_BITS), dtype=np.float32)
     for j in range(len(levels)):
         b = int(bits[j])
         fill(levels[j], _stretched(table.set(j, min(b + 1, MAX_BITS)), 2 << b) if b else table.set(j, 0))
-    sets = LevelSets(bits, levels)
+    error = float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
+    return _refitted(y, LevelSets(bits, levels), error, trellis, ROUNDS, threads)
+
+
+def _refitted(
+    y: Floats, sets: LevelSets, error: float, trellis: Trellis | None, rounds: int, threads: int
+) -> tuple[LevelSets, tuple[float, float]]:
+    """Refit levels some times; ``error`` is what they are expected to leave of a vector."""
     reference = float(np.sqrt(np.square(y, dtype=np.float64).sum(1).mean())) or 1.0
-    floor = FLOOR * float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
-    rows = max(1, FIT_VALUES // y.shape[1])
-    sample = np.ascontiguousarray(y[:: -(-len(y) // rows)])
-    for _ in range(ROUNDS):
-        sets, error = _refitted(sample, sets, trellis, lengths(sets, reference, floor, 1), threads)
-        floor = FLOOR * error
-    return sets, (reference, floor)
+    sample = np.ascontiguousarray(y[:: -(-len(y) // max(1, FIT_VALUES // y.shape[1]))])
+    for _ in range(rounds):
+        sets, error = _moved(sample, sets, trellis, lengths(sets, reference, FLOOR * error, 1), threads)
+    return sets, (reference, FLOOR * error)
 
 
 def _between(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -111,6 +114,24 @@ def lengths(sets: LevelSets, reference: float, floor: float, tries: int) -> Leng
     return Lengths(low, high, reference, floor, tries)
 
 
+def presumed_length(sets: LevelSets, variances: Floats) -> tuple[float, float]:
+    """Return what level sets of unknown origin were made for, roughly: the range of lengths tried is wide.
+
+    Levels of equal errors lie as the cube root of the density does; for a normal one, their variance is three times
+    that of the values (Panter and Dite, 1951).
+    """
+    spread = [float(np.square(row[: 1 << int(b)]).mean()) for row, b in zip(sets.levels, sets.bits, strict=True) if b]
+    reference = float(np.sqrt(sum(spread) / 3)) or 1.0
+    return reference, FLOOR * float(variances.sum())
+
+
+def scalar_tables(sets: LevelSets) -> Tables:
+    """Return what `ipaq_index.quantizer.scalar` needs."""
+    middles = np.zeros_like(sets.levels)
+    middles[:, :-1] = np.float32(0.5) * (sets.levels[:, 1:] + sets.levels[:, :-1])
+    return Tables(sets.bits, sets.levels, middles, 1, 0, 0, 1, np.zeros(2, dtype=np.float32))
+
+
 def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     """Return what `ipaq_index.quantizer.viterbi` needs."""
     middles = np.zeros_like(sets.levels)
@@ -122,19 +143,21 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts, scale)
 
 
-def _refitted(y: Floats, sets: LevelSets, trellis: Trellis, chosen: Lengths, threads: int) -> tuple[LevelSets, float]:
+def _moved(
+    y: Floats, sets: LevelSets, trellis: Trellis | None, chosen: Lengths, threads: int
+) -> tuple[LevelSets, float]:
     """Return each level moved to the centre of the values that are coded with it, and the mean error of a vector.
 
     A level without any values stays where it is.
     """
     bits, levels = sets
-    tables = trellis_tables(sets, trellis, trellis.states)
+    tables = trellis_tables(sets, trellis, trellis.states) if trellis else scalar_tables(sets)
+    next_state = trellis.next_state if trellis else np.zeros((1, 2), dtype=np.uint8)
 
     def part(rows: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
-        symbols, first = np.empty(rows.shape, dtype=np.uint8), np.empty(len(rows), dtype=np.uint8)
-        search.choose_codes(rows, tables, trellis.next_state, chosen, symbols, first)
+        codes = search.choose_codes(rows, tables, chosen)
         sums, weights = np.zeros(levels.shape), np.zeros(levels.shape)
-        error = search.gather(rows, symbols, first, bits, levels, trellis.next_state, sums, weights)
+        error = search.gather(rows, *codes, tables, next_state, sums, weights)
         return sums, weights, error
 
     # Parts of a fixed number of rows, added up in their order: the same sums whatever the number of threads.
@@ -142,7 +165,7 @@ def _refitted(y: Floats, sets: LevelSets, trellis: Trellis, chosen: Lengths, thr
     sums, weights = sum(part[0] for part in parts), sum(part[1] for part in parts)
     moved = np.divide(sums, weights, out=levels.astype(np.float64), where=weights > 0)
     for j, b in enumerate(bits):
-        count = 2 << int(b) if b else 1
+        count = (2 << int(b) if b else 1) if trellis else 1 << int(b)
         moved[j, :count].sort()
         moved[j, count:] = moved[j, count - 1]
     return LevelSets(bits, moved.astype(np.float32)), float(sum(error for _, _, error in parts)) / len(y)

@@ -1,8 +1,9 @@
-"""LLVM vector code for the inner loops of `ipaq_index.quantizer.viterbi`: 16 vectors side by side.
+"""LLVM vector code for the inner loops of the encoders: 32 vectors side by side.
 
-Plain LLVM without a CPU's own instructions: the code generator makes one AVX-512 register of 16 float32, two of AVX2 or
+Plain LLVM without a CPU's own instructions: the code generator makes one AVX-512 register of 32 uint16, two of AVX2 or
 four of NEON, as the host has them. numba's own loop vectoriser cannot pack comparisons into bits, and those bits are
-what keeps the paths of 256 states within the second-level cache.
+what keeps the paths of 256 states within the second-level cache. float32 are taken 16 at a time, so that what a loop
+holds fits the registers of AVX2.
 """
 
 from typing import Any
@@ -11,94 +12,130 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-LANES = 16
+LANES = 32
+HALF = LANES // 2  # float32 taken at a time
 SUBSETS = 4
-ROW = 4 * LANES  # bytes of 16 float32
+ROW = 4 * LANES  # bytes of 32 float32
+SHORT_ROW = 2 * LANES  # bytes of 32 uint16
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
-FLOATS, INTEGERS, SHORTS, BYTES = (ir.VectorType(kind, LANES) for kind in (FLOAT, I32, I16, I8))
-SHORT_ROW = 2 * LANES  # bytes of 16 uint16
+FLOATS, INTEGERS = (ir.VectorType(kind, HALF) for kind in (FLOAT, I32))
+SHORTS = ir.VectorType(I16, LANES)
 
 Builder = Any  # llvmlite ships no types
 Value = Any
 
 
 @intrinsic
-def emit_nearest(
-    _context: Any, target: Any, levels: Any, middles: Any, steps: Any, distance: Any, near: Any
+def emit_quantize(
+    _context: Any, unit: Any, stretch: Any, levels: Any, boundaries: Any, count: Any, rank: Any, sums: Any
 ) -> tuple[Any, Any]:
-    """One dimension of `nearest`, arrays as addresses; ``steps`` counts the middles of one subset."""
+    """One dimension of `quantize`, arrays as addresses; ``sums`` is that of (2, 32) float32."""
 
     def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
-        target_, levels_, middles_, steps_, distance_, near_ = arguments
-        y = load(builder, FLOATS, target_)
-        level = [
-            cgutils.alloca_once_value(builder, spread(builder, FLOATS, load(builder, FLOAT, levels_, 4 * q)))
-            for q in range(SUBSETS)
-        ]
-        number = [cgutils.alloca_once_value(builder, ir.Constant(INTEGERS, [0] * LANES)) for _ in range(SUBSETS)]
-        with cgutils.for_range(builder, steps_, intp=I64) as loop:
-            place = builder.mul(loop.index, ir.Constant(I64, 4 * SUBSETS))
-            step = spread(builder, INTEGERS, builder.trunc(builder.add(loop.index, ir.Constant(I64, 1)), I32))
-            for q in range(SUBSETS):
-                middle = spread(builder, FLOATS, load(builder, FLOAT, middles_, place, 4 * q))
-                above = spread(builder, FLOATS, load(builder, FLOAT, levels_, place, 4 * (SUBSETS + q)))
-                beyond = builder.fcmp_ordered(">", y, middle)
-                builder.store(builder.select(beyond, above, builder.load(level[q])), level[q])
-                builder.store(builder.select(beyond, step, builder.load(number[q])), number[q])
-        for q in range(SUBSETS):
-            error = builder.fsub(y, builder.load(level[q]))
-            store(builder, builder.fmul(error, error), distance_, ROW * q)
-            store(builder, builder.trunc(builder.load(number[q]), BYTES), near_, LANES * q)
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 6), generate
-
-
-@intrinsic
-def emit_beyond(_context: Any, unit: Any, low: Any, high: Any, dims: Any, stretch: Any, result: Any) -> tuple[Any, Any]:
-    """One length of `beyond`, arrays as addresses; ``stretch`` is the address of one float32."""
-
-    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
-        unit_, low_, high_, dims_, stretch_, result_ = arguments
-        nothing = ir.Constant(FLOATS, [0.0] * LANES)
-        total = cgutils.alloca_once_value(builder, nothing)
-        factor = spread(builder, FLOATS, load(builder, FLOAT, stretch_))
-        with cgutils.for_range(builder, dims_, intp=I64) as loop:
-            value = builder.fmul(factor, load(builder, FLOATS, unit_, builder.mul(loop.index, ir.Constant(I64, ROW))))
+        unit_, stretch_, levels_, boundaries_, count_, rank_, sums_ = arguments
+        vectors = [load(builder, FLOATS, unit_, at) for at in (0, ROW // 2)]
+        values = [builder.fmul(load(builder, FLOATS, stretch_, h * ROW // 2), vectors[h]) for h in range(2)]
+        first = spread(builder, FLOATS, load(builder, FLOAT, levels_))
+        level = [cgutils.alloca_once_value(builder, first) for _ in range(2)]
+        number = [cgutils.alloca_once_value(builder, ir.Constant(INTEGERS, [0] * HALF)) for _ in range(2)]
+        with cgutils.for_range(builder, count_, intp=I64) as loop:
             place = builder.mul(loop.index, ir.Constant(I64, 4))
-            over = builder.fsub(value, spread(builder, FLOATS, load(builder, FLOAT, high_, place)))
-            under = builder.fsub(spread(builder, FLOATS, load(builder, FLOAT, low_, place)), value)
-            beyond = builder.select(builder.fcmp_ordered(">", over, under), over, under)
-            beyond = builder.select(builder.fcmp_ordered(">", beyond, nothing), beyond, nothing)
-            builder.store(builder.fadd(builder.load(total), builder.fmul(beyond, beyond)), total)
-        store(builder, builder.load(total), result_)
+            boundary = spread(builder, FLOATS, load(builder, FLOAT, boundaries_, place))
+            above = spread(builder, FLOATS, load(builder, FLOAT, levels_, place, 4))
+            for h in range(2):
+                beyond = builder.fcmp_ordered(">", values[h], boundary)
+                builder.store(builder.select(beyond, above, builder.load(level[h])), level[h])
+                _count(builder, beyond, number[h])
+        for h in range(2):
+            z, at = builder.load(level[h]), h * ROW // 2
+            for factor, place in ((vectors[h], at), (z, ROW + at)):
+                total = builder.fadd(load(builder, FLOATS, sums_, place), builder.fmul(factor, z))
+                store(builder, total, sums_, place)
+            store(builder, builder.trunc(builder.load(number[h]), ir.VectorType(I8, HALF)), rank_, h * HALF)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 6), generate
+    return types.void(*[types.intp] * 7), generate
 
 
 @intrinsic
-def emit_steps(_context: Any, distance: Any, unit: Any, most: Any, step: Any, base: Any) -> tuple[Any, Any]:
-    """`steps`, arrays as addresses; ``unit`` and ``most`` are addresses of a float32 each."""
+def emit_steps(
+    _context: Any,
+    unit: Any,
+    stretch: Any,
+    levels: Any,
+    middles: Any,
+    quads: Any,
+    scale: Any,
+    rank: Any,
+    step: Any,
+) -> tuple[Any, Any]:
+    """One dimension of `steps`, arrays as addresses; ``quads`` counts the middles of one subset."""
 
     def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
-        distance_, unit_, most_, step_, base_ = arguments
-        each = [load(builder, FLOATS, distance_, ROW * q) for q in range(SUBSETS)]
-        least = each[0]
-        for other in each[1:]:
-            least = builder.select(builder.fcmp_ordered("<", other, least), other, least)
-        store(builder, builder.fadd(load(builder, FLOATS, base_), least), base_)
-        factor, limit = (spread(builder, FLOATS, load(builder, FLOAT, one)) for one in (unit_, most_))
-        half = ir.Constant(FLOATS, [0.5] * LANES)
-        for q, one in enumerate(each):
-            value = builder.fadd(builder.fmul(builder.fsub(one, least), factor), half)
-            value = builder.select(builder.fcmp_ordered("<", value, limit), value, limit)
-            store(builder, builder.trunc(builder.fptosi(value, INTEGERS), SHORTS), step_, SHORT_ROW * q)
+        unit_, stretch_, levels_, middles_, quads_, scale_, rank_, step_ = arguments
+        factor, limit = (spread(builder, FLOATS, load(builder, FLOAT, scale_, at)) for at in (0, 4))
+        rounding = ir.Constant(FLOATS, [0.5] * HALF)
+        for h in range(2):
+            at = h * ROW // 2
+            y = builder.fmul(load(builder, FLOATS, stretch_, at), load(builder, FLOATS, unit_, at))
+            level = [
+                cgutils.alloca_once_value(builder, spread(builder, FLOATS, load(builder, FLOAT, levels_, 4 * q)))
+                for q in range(SUBSETS)
+            ]
+            number = cgutils.alloca_once_value(builder, ir.Constant(INTEGERS, [0] * HALF))
+            with cgutils.for_range(builder, quads_, intp=I64) as loop:
+                place = builder.mul(loop.index, ir.Constant(I64, 4 * SUBSETS))
+                for q in range(SUBSETS):
+                    middle = spread(builder, FLOATS, load(builder, FLOAT, middles_, place, 4 * q))
+                    above = spread(builder, FLOATS, load(builder, FLOAT, levels_, place, 4 * (SUBSETS + q)))
+                    beyond = builder.fcmp_ordered(">", y, middle)
+                    builder.store(builder.select(beyond, above, builder.load(level[q])), level[q])
+                    _count(builder, beyond, number)
+            errors = [builder.fsub(y, builder.load(one)) for one in level]
+            squares = [builder.fmul(error, error) for error in errors]
+            least = squares[0]
+            for other in squares[1:]:
+                least = builder.select(builder.fcmp_ordered("<", other, least), other, least)
+            for q, one in enumerate(squares):
+                value = builder.fadd(builder.fmul(builder.fsub(one, least), factor), rounding)
+                value = builder.select(builder.fcmp_ordered("<", value, limit), value, limit)
+                units = builder.trunc(builder.fptosi(value, INTEGERS), ir.VectorType(I16, HALF))
+                store(builder, units, step_, SHORT_ROW * q + h * SHORT_ROW // 2)
+            passed = builder.trunc(builder.load(number), ir.VectorType(I16, HALF))
+            store(builder, passed, rank_, h * SHORT_ROW // 2)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 5), generate
+    return types.void(*[types.intp] * 8), generate
+
+
+def _count(builder: Builder, held: Value, number: Value) -> None:
+    """Add 1 to the counters of lanes in which a comparison held."""
+    builder.store(builder.sub(builder.load(number), builder.sext(held, INTEGERS)), number)
+
+
+@intrinsic
+def emit_beyond(_context: Any, unit: Any, low: Any, high: Any, dims: Any, inverse: Any, pull: Any) -> tuple[Any, Any]:
+    """`beyond` for half of the lanes, arrays as addresses."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        unit_, low_, high_, dims_, inverse_, pull_ = arguments
+        total = cgutils.alloca_once_value(builder, ir.Constant(FLOATS, [0.0] * HALF))
+        factor = load(builder, FLOATS, inverse_)
+        with cgutils.for_range(builder, dims_, intp=I64) as loop:
+            value = load(builder, FLOATS, unit_, builder.mul(loop.index, ir.Constant(I64, ROW)))
+            place = builder.mul(loop.index, ir.Constant(I64, 4))
+            least = builder.fmul(spread(builder, FLOATS, load(builder, FLOAT, low_, place)), factor)
+            most = builder.fmul(spread(builder, FLOATS, load(builder, FLOAT, high_, place)), factor)
+            kept = builder.select(builder.fcmp_ordered(">", value, least), value, least)
+            kept = builder.select(builder.fcmp_ordered("<", kept, most), kept, most)
+            pull = builder.fmul(builder.fsub(value, kept), kept)
+            builder.store(builder.fadd(builder.load(total), pull), total)
+        store(builder, builder.load(total), pull_)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), generate
 
 
 @intrinsic
@@ -153,7 +190,7 @@ def emit_extend(
                     cost0, cost1 = builder.add(by0, step[z]), builder.add(by1, step[2 + z])
                     turn = builder.icmp_unsigned("<", cost1, cost0)
                     store(builder, builder.select(turn, cost1, cost0), other_, place)
-                    store(builder, builder.bitcast(turn, I16), turns_, builder.lshr(place, ir.Constant(I64, 4)))
+                    store(builder, builder.bitcast(turn, I32), turns_, builder.lshr(place, ir.Constant(I64, 4)))
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 8), generate
@@ -177,4 +214,4 @@ def store(builder: Builder, value: Value, base: Value, *offsets: Value | int) ->
 def spread(builder: Builder, vector: Any, element: Value) -> Value:
     """Put one element into all lanes."""
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), element, ir.Constant(I32, 0))
-    return builder.shuffle_vector(first, first, ir.Constant(INTEGERS, [0] * LANES))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(I32, vector.count), [0] * vector.count))

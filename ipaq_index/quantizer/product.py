@@ -10,8 +10,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 from ipaq_index.interruptible import slices
-from ipaq_index.quantizer.lanes import FLOAT, FLOATS, I64, LANES, Builder, Value, load, spread, store
+from ipaq_index.quantizer.lanes import FLOAT, FLOATS, HALF, I64, Builder, Value, load, spread, store
 
+COLUMNS = HALF  # of the matrix that are multiplied together
 TOGETHER = 6  # rows a kernel holds in registers: 12 sums of 8 float32, two factors and one product fill AVX2's sixteen
 
 Matrix = npt.NDArray[np.float32]
@@ -34,7 +35,7 @@ def product(x: Matrix, matrix: Matrix) -> Matrix:
     (m, e) float32
     """
     out = np.zeros((len(x), matrix.shape[1]), dtype=np.float32)
-    for first, last in slices(len(x), matrix.size / LANES, least=TOGETHER):
+    for first, last in slices(len(x), matrix.size / COLUMNS, least=TOGETHER):
         accumulate(x[first:last], matrix, out[first:last])
     return out
 
@@ -65,20 +66,20 @@ def _multiply(x: Matrix, matrix: Matrix, out: Matrix, rows: int) -> Any:
             return
         d, width = matrix.shape
         # 16 columns at a time, copied together: they stay in the first-level cache while all rows pass by.
-        panel = np.zeros((d, LANES), dtype=np.float32)
-        corner = np.empty((TOGETHER, LANES), dtype=np.float32)
+        panel = np.zeros((d, COLUMNS), dtype=np.float32)
+        corner = np.empty((TOGETHER, COLUMNS), dtype=np.float32)
         x_, out_, panel_, corner_ = x.ctypes.data, out.ctypes.data, panel.ctypes.data, corner.ctypes.data
-        for first in range(0, width, LANES):
-            columns = min(LANES, width - first)
+        for first in range(0, width, COLUMNS):
+            columns = min(COLUMNS, width - first)
             for j in range(d):
-                for k in range(LANES):
+                for k in range(COLUMNS):
                     panel[j, k] = matrix[j, first + k] if k < columns else np.float32(0)
             for i in range(0, rows, TOGETHER):
                 here = x_ + 4 * d * i
-                if columns == LANES:
+                if columns == COLUMNS:
                     emit_product(here, 4 * d, panel_, d, out_ + 4 * (width * i + first), 4 * width)
                 else:
-                    emit_product(here, 4 * d, panel_, d, corner_, 4 * LANES)
+                    emit_product(here, 4 * d, panel_, d, corner_, 4 * COLUMNS)
                     for r in range(TOGETHER):
                         for k in range(columns):
                             out[i + r, first + k] = corner[r, k]
@@ -94,10 +95,10 @@ def emit_product(
 
     def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
         x_, stride_, panel_, dims_, out_, out_stride_ = arguments
-        sums = [cgutils.alloca_once_value(builder, ir.Constant(FLOATS, [0.0] * LANES)) for _ in range(TOGETHER)]
+        sums = [cgutils.alloca_once_value(builder, ir.Constant(FLOATS, [0.0] * COLUMNS)) for _ in range(TOGETHER)]
         rows = [builder.add(x_, builder.mul(stride_, ir.Constant(I64, r))) for r in range(TOGETHER)]
         with cgutils.for_range(builder, dims_, intp=I64) as loop:
-            column = load(builder, FLOATS, panel_, builder.mul(loop.index, ir.Constant(I64, 4 * LANES)))
+            column = load(builder, FLOATS, panel_, builder.mul(loop.index, ir.Constant(I64, 4 * COLUMNS)))
             place = builder.mul(loop.index, ir.Constant(I64, 4))
             for row, total in zip(rows, sums, strict=True):
                 factor = spread(builder, FLOATS, load(builder, FLOAT, row, place))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import apart, mapped
-from ipaq_index.quantizer import codebook, encode, search, transform, unbiased
+from ipaq_index.quantizer import codebook, scale, search, transform, unbiased
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
@@ -31,6 +31,7 @@ CHUNK_ROWS = 4_096  # rows a thread encodes at a time
 # Lengths of target tried for a vector. In few dimensions a try costs little and luck is worth more: five take 1.2 % off
 # the error that three leave on GloVe (50-d), 0.4 % on Debian (384-d).
 MANY, MANY_TRIES, FEW_TRIES = 128, 5, 3
+PLAIN = (1.0, 1.0)  # length that scalar codes did not have
 LEVELS = {"scalar": 256, "trellis": 512}  # columns of the table of levels
 
 Vectors = npt.NDArray[np.float32]
@@ -88,13 +89,14 @@ class Quantizer:
             chosen = trellis(spec.states)
             self.next_state = chosen.next_state
             self._tables = codebook.trellis_tables(sets, chosen, 1 << scale_format.state_bits)
-            self._lengths = codebook.lengths(sets, *length, tries=FEW_TRIES if spec.dim > MANY else MANY_TRIES)
             self.symbol_levels = _pair_means(sets)
         else:
             self.next_state = np.zeros((1, 2), dtype=np.uint8)
             self.symbol_levels = sets.levels
-            self._counts = 1 << self.bits.astype(np.int64)
-            self._boundaries = np.float32(0.5) * (self.levels[:, 1:] + self.levels[:, :-1])
+            self._tables = codebook.scalar_tables(sets)
+        if spec.encoding == "scalar" and length == PLAIN:  # from a file of before scalar codes had lengths
+            length = codebook.presumed_length(sets, self._variances)
+        self._lengths = codebook.lengths(sets, *length, tries=FEW_TRIES if spec.dim > MANY else MANY_TRIES)
 
     @property
     def side_bytes(self) -> int:
@@ -125,24 +127,24 @@ class Quantizer:
         y = product(x[:: -(-len(x) // SET_ROWS)] - fitted.mean, fitted.forward)
         if len(x) < FEW_ROWS * spec.dim:
             y = _spread(y, spec.seed)
-        length = (1.0, 1.0)
+        length = PLAIN
         if spec.rounding == "stochastic":
             sets, reference = unbiased.fit_stochastic(y, spec.code_bits, spec.objective, threads)
             length = (reference, 0.0)
         elif spec.encoding == "trellis":
             sets, length = codebook.fit_trellis(y, spec.code_bits, trellis(spec.states), threads)
         else:
-            sets = codebook.fit_scalar(y, spec.code_bits, threads)
+            sets, length = codebook.fit_scalar(y, spec.code_bits, threads)
         # Scales and errors are measured on rows that the level sets were not fitted to, where there are enough.
         rest = x[np.arange(len(x)) % -(-len(x) // SET_ROWS) != 0] if len(x) > 2 * SET_ROWS else x
         y = product(rest[:: -(-len(rest) // ERROR_ROWS)] - fitted.mean, fitted.forward)
         if spec.rounding == "stochastic":
             draft = cls(spec, fitted, sets, length, unbiased.FORMAT)
-            scales, decoded = draft._chosen(y, 0)[2:]
+            scales, decoded = draft._tried(y)
             return cls(spec, fitted, sets, length, unbiased.FORMAT, _variances(y, decoded, scales))
         most = _most_start_bits(spec)
         draft = cls(spec, fitted, sets, length, ScaleFormat(most, 0, 0))
-        scales, decoded = draft._chosen(y, 0)[2:]
+        scales, decoded = draft._tried(y)
         scale_format = best_format(scales, _relative_error(y, decoded, scales), spec.dim, 8 * spec.side_bytes, most)
         return cls(spec, fitted, sets, draft._length, scale_format, _variances(y, decoded, scales))
 
@@ -169,26 +171,25 @@ class Quantizer:
 
     def _encode(self, x: Vectors, first_row: int) -> Codes:
         y = product(x - self._transform.mean, self._transform.forward)
-        symbols, starts, scales, _ = self._chosen(y, first_row)
+        symbols, starts, scales = self._chosen(y, first_row)
         side = encode_scales(scales, self.scale_format, np.dtype(f"u{self.side_bytes}"))
         return Codes(symbols, side | starts)
 
-    def _chosen(self, y: Vectors, first_row: int) -> tuple[Symbols, Symbols, npt.NDArray[np.float64], Vectors]:
-        """Return symbols, first states, scales and decoded coordinates without the scale."""
-        symbols, starts = np.empty(y.shape, dtype=np.uint8), np.zeros(len(y), dtype=np.uint8)
+    def _chosen(self, y: Vectors, first_row: int) -> tuple[Symbols, Symbols, npt.NDArray[np.float64]]:
+        """Return symbols, first states and scales."""
         if self.spec.rounding == "stochastic":
-            sets = LevelSets(self.bits, self.levels)
+            sets, symbols = LevelSets(self.bits, self.levels), np.empty(y.shape, dtype=np.uint8)
             known = rounded_up(unbiased.scales(y, sets, self._length[0]), self.scale_format, self.side_bytes)
-            seed = self.spec.seed
-            unbiased.round_stochastic(y, known, self.levels, self._counts, seed, first_row, symbols)
-            return symbols, starts, known.astype(np.float64), self._decode_symbols(symbols, starts)
-        if self.spec.encoding == "trellis":
-            search.choose_codes(y, self._tables, self.next_state, self._lengths, symbols, starts)
-        else:
-            encode.nearest(y, self._boundaries, self._counts, symbols)
-            encode.descend(y, self.levels, self._counts, symbols, encode.SWEEPS)
-        decoded = self._decode_symbols(symbols, starts)
-        return symbols, starts, encode.scale_factors(y, decoded), decoded
+            counts = 1 << self.bits.astype(np.int64)
+            unbiased.round_stochastic(y, known, self.levels, counts, self.spec.seed, first_row, symbols)
+            return symbols, np.zeros(len(y), dtype=np.uint8), known.astype(np.float64)
+        symbols, starts, sums = search.choose_codes(y, self._tables, self._lengths)
+        return symbols, starts, scale.scale_factors(sums)
+
+    def _tried(self, y: Vectors) -> tuple[npt.NDArray[np.float64], Vectors]:
+        """Return the scales of a sample and what its codes stand for without them."""
+        symbols, starts, scales = self._chosen(y, 0)
+        return scales, self._decode_symbols(symbols, starts)
 
     def decode(self, codes: Codes) -> Vectors:
         """Return the vectors that codes stand for, (m, d) float32."""

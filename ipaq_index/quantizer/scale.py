@@ -121,3 +121,19 @@ def decode_scales(side: Side, scale_format: ScaleFormat) -> npt.NDArray[np.float
     codes = side.astype(np.int32) >> scale_format.state_bits
     scales = (scale_format.base + scale_format.step * codes).astype(np.int32).view(np.float32)
     return np.where(codes > 0, scales, np.float32(0))
+
+
+def scale_factors(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return t = <y, y> / <y, z> for each row: then <y, t z> = <y, y>, no error is left along y.
+
+    Where the decoded z does not point along y at all (y is near zero, or coded by zeros), t is 1 or, for y = 0, 0.
+
+    Parameters
+    ----------
+    sums : (m, 3) float64
+        <y, y>, <y, z> and <z, z>.
+    """
+    energy, along, length = sums.T
+    aligned = along > 0.1 * np.sqrt(energy * length)
+    t = np.divide(energy, along, out=np.ones_like(energy), where=aligned & (along > 0))
+    return np.where(energy > 0, t, 0.0)

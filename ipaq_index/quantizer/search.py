@@ -1,9 +1,10 @@
-"""Choosing trellis codes by cosine, and what refitting needs to know of them.
+"""Choosing codes by cosine, and what refitting needs to know of them.
 
 With the scale of `scale_factors` what is left of the error lies across the vector, so the length of the decoded vector
-is free: the path nearest to any multiple of y will do, and the multiple is chosen for each vector. The longer it is,
-the finer the levels are beside it, until coordinates leave the range of the levels. That is worth as much as states
-are: at 4 bits it takes 20 % off the squared error of GloVe and 15 % off Debian's, as does going from 8 to 256 states.
+is free: the codes nearest to any multiple of y will do, and the multiple is chosen for each vector. (The codes of the
+largest cosine are the nearest to some multiple.) The longer it is, the finer the levels are beside it, until
+coordinates leave the range of the levels. That is worth as much as states are: at 4 bits it takes 20 % off the squared
+error of GloVe and 15 % off Debian's, as does going from 8 to 256 states.
 """
 
 from typing import Any, NamedTuple
@@ -14,11 +15,18 @@ from numba import njit
 from numba.extending import overload
 
 from ipaq_index.interruptible import slices
-from ipaq_index.quantizer.lanes import LANES, ROW, emit_beyond
-from ipaq_index.quantizer.viterbi import Symbols, Tables, best_paths, make_room
+from ipaq_index.quantizer.lanes import HALF, LANES, ROW, emit_beyond
+from ipaq_index.quantizer.scalar import round_nearest
+from ipaq_index.quantizer.viterbi import Symbols, Tables, aligned, best_paths, make_room
 
-# Lengths that are considered for a vector, relative to `Lengths.reference`: a factor of 1.06 from one to the next.
-STRETCHES = np.geomspace(0.5, 2.6, 29).astype(np.float32)
+# Lengths that are considered, relative to `Lengths.reference`. Those of heavy-tailed vectors, and of vectors
+# of very different lengths, reach from end to end, most others from 0.7 to 1.7.
+STRETCHES = np.geomspace(0.5, 5.2, 64).astype(np.float32)
+HALVINGS = (32, 16, 8, 4, 2, 1)
+# Inverse of the length half way between each and the one before.
+BETWEEN = np.sqrt(1 / np.square(STRETCHES) * np.float32(STRETCHES[1] / STRETCHES[0]))
+TRIED = 1.06  # from one length that is tried to the next
+TILE = 16  # dimensions whose values are brought from rows to columns at a time
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -46,133 +54,145 @@ class Lengths(NamedTuple):
     tries: int
 
 
-def choose_codes(
-    y: Floats, tables: Tables, next_state: Symbols, lengths: Lengths, symbols: Symbols, starts: Symbols
-) -> None:
-    """Call `encode_trellis` for a few rows at a time, so that Ctrl-C is heard in between."""
-    for first, last in slices(len(y), y.shape[1] * tables.states * lengths.tries, least=LANES):
-        part = slice(first, last)
-        encode_trellis(y[part], tables, next_state, lengths, symbols[part], starts[part])
+class Chosen(NamedTuple):
+    """Codes of some vectors.
+
+    Attributes
+    ----------
+    symbols : (m, d) uint8
+    starts : (m,) uint8
+        First states.
+    sums : (m, 3) float64
+        <y, y>, <y, z> and <z, z>, z what the codes stand for.
+    """
+
+    symbols: Symbols
+    starts: Symbols
+    sums: Doubles
 
 
-@njit(nogil=True, cache=True)
-def encode_trellis(
-    y: Floats, tables: Tables, next_state: Symbols, lengths: Lengths, symbols: Symbols, starts: Symbols
-) -> None:
-    """Choose the codes whose decoding points best the way ``y`` points.
+def choose_codes(y: Floats, tables: Tables, lengths: Lengths) -> Chosen:
+    """Choose the codes whose decoding points best the way each vector points.
 
     Parameters
     ----------
     y : (m, d) float32
         Coordinates.
     tables : Tables
-    next_state : (states, 2) uint8
+        Of one state: codes of the nearest levels.
     lengths : Lengths
-    symbols : (m, d) uint8
-        Result: codes.
-    starts : (m,) uint8
-        Result: first states.
     """
     m, d = y.shape
-    room = make_room(d, tables.states)
-    unit, target = np.zeros((d, LANES), dtype=np.float32), np.zeros((d, LANES), dtype=np.float32)
-    outside = np.empty((len(STRETCHES), LANES), dtype=np.float32)
-    found, first = np.empty((LANES, d), dtype=np.uint8), np.empty(LANES, dtype=np.uint8)
-    errors, best = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
-    stretch, promising = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.int64)
-    for row in range(0, m, LANES):
-        lanes = min(LANES, m - row)
-        for i in range(lanes):
-            energy = 0.0
-            for j in range(d):
-                energy += np.float64(y[row + i, j]) ** 2
-            factor = np.float32(lengths.reference / np.sqrt(energy)) if energy > 0 else np.float32(1)
-            for j in range(d):
-                unit[j, i] = factor * y[row + i, j]
-        beyond(unit, lengths.low, lengths.high, STRETCHES, outside)
-        choose(outside, np.float32(lengths.floor), promising)
-        best[:] = np.inf
-        for number in range(lengths.tries):
-            # the most promising, then one shorter, one longer, two shorter …
-            step = (number + 1) // 2 * (1 if number % 2 else -1)
-            for i in range(LANES):
-                stretch[i] = STRETCHES[min(max(promising[i] + step, 0), len(STRETCHES) - 1)]
-            for j in range(d):
-                for i in range(LANES):
-                    target[j, i] = stretch[i] * unit[j, i]
-            best_paths(target, tables, room, found, first, errors)
-            for i in range(lanes):
-                error = errors[i] / (stretch[i] * stretch[i])
-                if error < best[i]:
-                    best[i] = error
-                    symbols[row + i] = found[i]
-                    starts[row + i] = first[i]
+    chosen = Chosen(np.empty((m, d), dtype=np.uint8), np.zeros(m, dtype=np.uint8), np.empty((m, 3)))
+    # A few rows at a time, so that Ctrl-C is heard in between.
+    for first, last in slices(m, d * tables.states * lengths.tries, least=LANES):
+        part = slice(first, last)
+        encode_rows(y[part], tables, lengths, chosen.symbols[part], chosen.starts[part], chosen.sums[part])
+    return chosen
 
 
 @njit(nogil=True, cache=True)
-def choose(outside: Floats, floor: float, promising: npt.NDArray[np.int64]) -> None:
-    """Set ``promising`` (16,) to the number in `STRETCHES` of least error relative to the target.
+def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, starts: Symbols, sums: Doubles) -> None:
+    """Fill ``symbols``, ``starts`` and ``sums`` of `Chosen`."""
+    m, d = y.shape
+    room = make_room(d, tables.states)
+    unit = aligned(2 * d).view(np.float32).reshape(d, LANES)
+    stretch, promising = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
+    factor = np.empty(LANES, dtype=np.float32)
+    tried = np.empty((lengths.tries, d, LANES), dtype=np.uint8)
+    first, found = np.zeros(LANES, dtype=np.uint8), np.empty((2, LANES), dtype=np.float32)
+    cosine, best = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.int64)
+    for row in range(0, m, LANES):
+        lanes = min(LANES, m - row)
+        load(y[row : row + lanes], lengths.reference, unit, factor, sums[row : row + lanes, 0])
+        choose(unit, lengths, promising)
+        cosine[:] = -np.inf
+        for number in range(lengths.tries):
+            # the most promising, then one shorter, one longer, two shorter …
+            multiple = np.float32(TRIED ** ((number + 1) // 2 * (1 if number % 2 else -1)))
+            for i in range(LANES):
+                stretch[i] = multiple * promising[i]
+            if tables.states == 1:
+                round_nearest(unit, stretch, tables, tried[number], found)
+            else:
+                best_paths(unit, stretch, tables, room, tried[number], first, found)
+            for i in range(lanes):
+                along, energy = found[0, i], found[1, i]
+                pointing = along / np.sqrt(energy) if energy > 0 else np.float32(0)
+                if pointing > cosine[i]:
+                    cosine[i], best[i] = pointing, number
+                    starts[row + i] = first[i]
+                    sums[row + i, 1], sums[row + i, 2] = np.float64(along) / np.float64(factor[i]), energy
+        for begin in range(0, d, TILE):
+            for i in range(lanes):
+                for j in range(begin, min(begin + TILE, d)):
+                    symbols[row + i, j] = tried[best[i], j, i]
 
-    Within the range of the levels the error (``floor``) does not depend on the length; ``outside`` adds to it.
+
+@njit(nogil=True, cache=True)
+def load(y: Floats, reference: float, unit: Floats, factor: Floats, energy: Doubles) -> None:
+    """Set columns of ``unit`` to rows brought to the reference length, and tell their squared lengths."""
+    for i in range(len(y)):
+        total = 0.0
+        for j in range(y.shape[1]):
+            total += np.float64(y[i, j]) ** 2
+        energy[i] = total
+        factor[i] = np.float32(reference / np.sqrt(total)) if total > 0 else np.float32(1)
+    for begin in range(0, y.shape[1], TILE):
+        for i in range(len(y)):
+            for j in range(begin, min(begin + TILE, y.shape[1])):
+                unit[j, i] = factor[i] * y[i, j]
+
+
+@njit(nogil=True, cache=True)
+def choose(unit: Floats, lengths: Lengths, promising: Floats) -> None:
+    """Set ``promising`` (32,) to the length of least error relative to the target.
+
+    Within the range of the levels the error (``floor``) does not depend on the length g; the squared distance to the
+    range adds to it. Their sum over g² is convex in 1/g, so its minimum is where it has no slope, found by bisection.
     """
+    index, inverse = np.zeros(LANES, dtype=np.int64), np.empty(LANES, dtype=np.float32)
+    pull, floor = np.empty(LANES, dtype=np.float32), np.float32(lengths.floor)
+    for halving in HALVINGS:
+        for i in range(LANES):
+            inverse[i] = BETWEEN[index[i] + halving]
+        beyond(unit, lengths.low, lengths.high, inverse, pull)
+        for i in range(LANES):
+            if floor * inverse[i] * inverse[i] > pull[i]:
+                index[i] += halving
     for i in range(LANES):
-        least = np.float32(np.inf)
-        for g in range(len(STRETCHES)):
-            error = (floor + outside[g, i]) / (STRETCHES[g] * STRETCHES[g])
-            if error < least:
-                least, promising[i] = error, g
+        promising[i] = STRETCHES[index[i]]
 
 
-def beyond(unit: Floats, low: Floats, high: Floats, stretches: Floats, outside: Floats) -> None:
-    """Add up how far multiples of 16 vectors lie outside the range of the levels; in a kernel this is vector code.
+def beyond(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Floats) -> None:
+    """Tell how fast 32 vectors' distance to the range of the levels grows; in a kernel this is vector code.
 
     Parameters
     ----------
-    unit : (d, 16) float32
+    unit : (d, 32) float32
         Vectors of the reference length, one a column.
     low, high : (d,) float32
         Range of each dimension.
-    stretches : (g,) float32
-        The multiples.
-    outside : (g, 16) float32
-        Result: squared distance to the range.
+    inverse : (32,) float32
+        s, what the range is multiplied by.
+    pull : (32,) float32
+        Result: -s/2 times the derivative, by s, of the squared distance.
     """
-    for g in range(len(stretches)):
-        outside[g] = 0
-        for j in range(len(unit)):
-            value = stretches[g] * unit[j]
-            distance = np.maximum(np.maximum(value - high[j], low[j] - value), np.float32(0))
-            outside[g] += distance * distance
+    pull[:] = 0
+    for j in range(len(unit)):
+        kept = np.minimum(np.maximum(unit[j], low[j] * inverse), high[j] * inverse)
+        pull += (unit[j] - kept) * kept
 
 
 @overload(beyond)
-def _beyond(unit: Floats, low: Floats, high: Floats, stretches: Floats, outside: Floats) -> Any:
-    def emitted(unit: Floats, low: Floats, high: Floats, stretches: Floats, outside: Floats) -> None:
+def _beyond(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Floats) -> Any:
+    def emitted(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Floats) -> None:
         vectors, lows, highs = unit.ctypes.data, low.ctypes.data, high.ctypes.data
-        lengths, result = stretches.ctypes.data, outside.ctypes.data
-        for g in range(len(stretches)):
-            emit_beyond(vectors, lows, highs, len(unit), lengths + 4 * g, result + g * ROW)
+        factors, result = inverse.ctypes.data, pull.ctypes.data
+        for at in range(0, ROW, 4 * HALF):
+            emit_beyond(vectors + at, lows, highs, len(unit), factors + at, result + at)
 
     return emitted
-
-
-@njit(nogil=True, cache=True)
-def products(
-    y: Floats, symbols: Symbols, start: int, bits: Symbols, levels: Floats, next_state: Symbols
-) -> tuple[float, float]:
-    """Return <y, z> and <z, z>, z the decoding of one row's symbols."""
-    along, energy = 0.0, 0.0
-    state = np.int64(start)
-    for j in range(len(y)):
-        symbol = np.int64(symbols[j])
-        level = symbol
-        if len(next_state) > 1 and bits[j]:
-            level = 2 * symbol + (state & 1)
-            state = np.int64(next_state[state, symbol & 1])
-        z = np.float64(levels[j, level])
-        along += np.float64(y[j]) * z
-        energy += z * z
-    return along, energy
 
 
 @njit(nogil=True, cache=True)
@@ -180,8 +200,8 @@ def gather(
     y: Floats,
     symbols: Symbols,
     starts: Symbols,
-    bits: Symbols,
-    levels: Floats,
+    products: Doubles,
+    tables: Tables,
     next_state: Symbols,
     sums: Doubles,
     weights: Doubles,
@@ -193,23 +213,26 @@ def gather(
 
     Parameters
     ----------
-    y, symbols, starts, bits, levels, next_state
-        See `encode_trellis`.
+    y : (m, d) float32
+    symbols, starts, products
+        See `Chosen`.
+    tables : Tables
+    next_state : (states, 2) uint8
     sums, weights : (d, L) float64
         Added to: g y and g².
     """
     error = 0.0
     for i in range(len(y)):
-        along, energy = products(y[i], symbols[i], starts[i], bits, levels, next_state)
+        along, energy = products[i, 1], products[i, 2]
         g = along / energy if energy > 0 else 1.0
         state = np.int64(starts[i])
         for j in range(y.shape[1]):
             symbol = np.int64(symbols[i, j])
             level = symbol
-            if len(next_state) > 1 and bits[j]:
+            if tables.states > 1 and tables.bits[j]:
                 level = 2 * symbol + (state & 1)
                 state = np.int64(next_state[state, symbol & 1])
             sums[j, level] += g * np.float64(y[i, j])
             weights[j, level] += g * g
-            error += (np.float64(y[i, j]) - g * np.float64(levels[j, level])) ** 2
+            error += (np.float64(y[i, j]) - g * np.float64(tables.levels[j, level])) ** 2
     return error

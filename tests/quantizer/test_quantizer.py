@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ipaq_index.quantizer import Quantizer, QuantizerSpec, encode, transform
+from ipaq_index.quantizer import Quantizer, QuantizerSpec, transform
 from ipaq_index.quantizer.product import accumulate, product
-from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, decode_scales, encode_scales
+from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, decode_scales, encode_scales, scale_factors
 from tests import brute_force
 
 
@@ -97,55 +97,20 @@ def test_product_rows_do_not_depend_on_their_neighbours():
     np.testing.assert_array_equal(twin, whole)
 
 
-def random_codes(seed, m=40, d=6):
-    rng = np.random.default_rng(seed)
-    counts = 1 << rng.integers(0, 4, d)
-    levels = np.zeros((d, 256), dtype=np.float32)
-    for j, count in enumerate(counts):
-        levels[j, :count] = np.sort(rng.standard_normal(count))
-        levels[j, count:] = levels[j, count - 1]
-    return rng.standard_normal((m, d)).astype(np.float32), levels, counts
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_nearest_and_descent(seed):
-    y, levels, counts = random_codes(seed)
-    boundaries = (levels[:, 1:] + levels[:, :-1]) / 2
-    symbols = np.empty(y.shape, dtype=np.uint8)
-    encode.nearest(y, boundaries, counts, symbols)
-    expected = np.abs(y[:, :, None] - levels[None]).argmin(2)
-    np.testing.assert_array_equal(levels[np.arange(6), symbols], levels[np.arange(6), expected])
-    twin = np.empty_like(symbols)
-    encode.nearest.py_func(y, boundaries, counts, twin)
-    np.testing.assert_array_equal(twin, symbols)
-
-    def cosine(chosen):
-        z = levels[np.arange(6), chosen].astype(np.float64)
-        return (y * z).sum(1) / np.sqrt((z * z).sum(1) * (y.astype(np.float64) ** 2).sum(1))
-
-    before = cosine(symbols)
-    encode.descend(y, levels, counts, symbols, 50)
-    encode.descend.py_func(y, levels, counts, twin, 50)
-    np.testing.assert_array_equal(twin, symbols)
-    after = cosine(symbols)
-    assert (after >= before - 1e-12).all()
-    assert after.mean() > before.mean() + 0.001
-    for j in range(6):  # no single step up or down is left that helps
-        for change in (-1, 1):
-            moved = symbols.astype(int)
-            moved[:, j] = np.clip(moved[:, j] + change, 0, counts[j] - 1)
-            assert (cosine(moved) <= after + 1e-7).all()
-
-
 def test_scales_remove_the_error_along_the_vector():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((50, 8)).astype(np.float32)
     z = (y + 0.1 * rng.standard_normal(y.shape)).astype(np.float32)
-    t = encode.scale_factors(y, z)
+    t = scale_factors(sums(y, z))
     np.testing.assert_allclose((y * z).sum(1) * t, (y * y).sum(1), rtol=1e-5)
-    assert encode.scale_factors(np.zeros((1, 8), np.float32), z[:1])[0] == 0
-    assert encode.scale_factors(y[:1], -z[:1])[0] == 1
-    assert encode.scale_factors(y[:1], 0 * z[:1])[0] == 1
+    assert scale_factors(sums(0 * y[:1], z[:1]))[0] == 0
+    assert scale_factors(sums(y[:1], -z[:1]))[0] == 1
+    assert scale_factors(sums(y[:1], 0 * z[:1]))[0] == 1
+
+
+def sums(y, z):
+    y, z = y.astype(np.float64), z.astype(np.float64)
+    return np.stack([(y * y).sum(1), (y * z).sum(1), (z * z).sum(1)], 1)
 
 
 @pytest.mark.parametrize("scale_format", [TWO_BYTES, ScaleFormat(3, TWO_BYTES.base, TWO_BYTES.step << 3)])

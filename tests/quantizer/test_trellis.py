@@ -53,16 +53,24 @@ def decode(symbols, start, sets, next_state):
     return np.array(out, dtype=np.float64)
 
 
+def searched(y, sets, states, starts, python=False):
+    """Return symbols, first states and sums of the best paths to 32 vectors as they are."""
+    tables = codebook.trellis_tables(sets, trellis(states), starts)
+    room = viterbi.make_room(len(sets.bits), states)
+    symbols, first = np.empty(y.T.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
+    sums, ones = np.empty((2, len(y)), dtype=np.float32), np.ones(len(y), dtype=np.float32)
+    best_paths = viterbi.best_paths.py_func if python else viterbi.best_paths
+    best_paths(np.ascontiguousarray(y.T), ones, tables, room, symbols, first, sums)
+    return symbols.T, first, sums, room.cost, tables.scale[0]
+
+
 @pytest.mark.parametrize(("states", "starts"), [(4, 4), (8, 2), (256, 4)])
 def test_best_path_is_the_best_of_all(states, starts):
     sets, t = level_sets([2, 0, 1, 3, 1]), trellis(states)
     y = np.random.default_rng(1).standard_normal((viterbi.LANES, 5)).astype(np.float32)
-    symbols, first = np.empty(y.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
-    errors, room = np.empty(len(y), dtype=np.float32), viterbi.make_room(5, states)
-    tables = codebook.trellis_tables(sets, t, starts)
-    viterbi.best_paths(np.ascontiguousarray(y.T), tables, room, symbols, first, errors)
+    symbols, first, sums, _, unit = searched(y, sets, states, starts)
     decoded = np.empty_like(y)
-    walk(symbols, first, sets.bits, sets.levels, t.next_state, decoded)
+    walk(np.ascontiguousarray(symbols), first, sets.bits, sets.levels, t.next_state, decoded)
     paths = [
         decode(codes, start, sets, t.next_state)
         for start in range(starts)
@@ -71,65 +79,73 @@ def test_best_path_is_the_best_of_all(states, starts):
     best = ((y[:, None, :] - np.array(paths)[None]) ** 2).sum(2).min(1)
     found = ((y - decoded) ** 2).sum(1)
     assert (found >= best * (1 - 1e-5)).all()
-    np.testing.assert_allclose(found, best, atol=4 / tables.scale[0])
-    coded = sets.bits > 0
-    left = ((y - decoded)[:, coded] ** 2).sum(1)
-    np.testing.assert_allclose(errors, left, atol=4 / tables.scale[0])  # each coded dimension is off by half a unit
+    np.testing.assert_allclose(found, best, atol=4 / unit)  # each coded dimension is off by half a unit
     assert (first < starts).all()
     for i in range(len(y)):
         np.testing.assert_array_equal(decoded[i], decode(symbols[i], first[i], sets, t.next_state).astype(np.float32))
+    np.testing.assert_allclose(sums, [(y * decoded).sum(1), (decoded**2).sum(1)], rtol=1e-4, atol=1e-5)
 
 
-def test_vector_code_is_its_twin():
-    for states in (4, 64):
-        bits = [3, 1, 0, 6, 2, 8]
-        sets, t = level_sets(bits, seed=states), trellis(states)
-        tables = codebook.trellis_tables(sets, t, states)
-        target = np.random.default_rng(2).standard_normal((len(bits), viterbi.LANES)).astype(np.float32)
-        results = []
-        for best_paths in (viterbi.best_paths, viterbi.best_paths.py_func):
-            room = viterbi.make_room(len(bits), states)
-            symbols = np.empty((viterbi.LANES, len(bits)), dtype=np.uint8)
-            first = np.empty(viterbi.LANES, dtype=np.uint8)
-            errors = np.empty(viterbi.LANES, dtype=np.float32)
-            best_paths(target, tables, room, symbols, first, errors)
-            results.append((symbols, first, errors, room.cost))
-        for ours, twin in zip(*results, strict=True):
-            np.testing.assert_array_equal(ours, twin)
+@pytest.mark.parametrize("states", [4, 64])
+def test_vector_code_is_its_twin(states):
+    sets = level_sets([3, 1, 0, 6, 2, 8, 4, 1, 2, 3, 5], seed=states)
+    y = np.random.default_rng(2).standard_normal((viterbi.LANES, len(sets.bits))).astype(np.float32)
+    for ours, twin in zip(searched(y, sets, states, 4), searched(y, sets, states, 4, python=True), strict=True):
+        np.testing.assert_array_equal(ours, twin)
 
 
 def test_lengths_are_vector_code_too():
     y = np.random.default_rng(4).standard_normal((7, viterbi.LANES)).astype(np.float32)
     low, high = np.full(7, -1, dtype=np.float32), np.linspace(0.5, 2, 7, dtype=np.float32)
     low[2], high[2] = -np.inf, np.inf
-    twin = np.empty((len(search.STRETCHES), viterbi.LANES), dtype=np.float32)
-    ours = np.empty_like(twin)
-    search.beyond(y, low, high, search.STRETCHES, twin)
-    beyond(y, low, high, search.STRETCHES, ours)
+    inverse = np.linspace(0.2, 2, viterbi.LANES, dtype=np.float32)
+    twin, ours = np.empty(viterbi.LANES, dtype=np.float32), np.empty(viterbi.LANES, dtype=np.float32)
+    search.beyond(y, low, high, inverse, twin)
+    beyond(y, low, high, inverse, ours)
     np.testing.assert_array_equal(ours, twin)
 
 
 @njit
-def beyond(unit, low, high, stretches, outside):
-    search.beyond(unit, low, high, stretches, outside)
+def beyond(unit, low, high, inverse, pull):
+    search.beyond(unit, low, high, inverse, pull)
 
 
-def encoded(y, sets, t, chosen):
-    symbols, first = np.empty(y.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
-    search.encode_trellis(y, codebook.trellis_tables(sets, t, 8), t.next_state, chosen, symbols, first)
+def test_length_of_least_error():
+    y = np.random.default_rng(4).standard_normal((7, viterbi.LANES)).astype(np.float32)
+    bound = np.full(7, 1.5, dtype=np.float32)
+    for floor in (0.01, 0.3):
+        found = np.empty(viterbi.LANES, dtype=np.float32)
+        search.choose(y, search.Lengths(-bound, bound, 1.0, floor, 1), found)
+        targets = search.STRETCHES[:, None, None] * y
+        error = floor + (np.maximum(np.abs(targets) - 1.5, 0) ** 2).sum(1)
+        best = (error / search.STRETCHES[:, None] ** 2).argmin(0)
+        step = np.log(search.STRETCHES[1] / search.STRETCHES[0])
+        assert np.abs(np.log(found / search.STRETCHES[best])).max() < 1.01 * step
+
+
+def encoded(y, tables, chosen, next_state):
+    codes = search.choose_codes(y, tables, chosen)
     z = np.empty_like(y)
-    walk(symbols, first, sets.bits, sets.levels, t.next_state, z)
-    return symbols, (y * z).sum(1) / np.linalg.norm(z, axis=1) / np.linalg.norm(y, axis=1)
+    walk(codes.symbols, codes.starts, tables.bits, tables.levels, next_state, z)
+    np.testing.assert_allclose(codes.sums[:, 0], (y.astype(np.float64) ** 2).sum(1))
+    np.testing.assert_allclose(codes.sums[:, 1:], np.stack([(y * z).sum(1), (z * z).sum(1)], 1), rtol=1e-4)
+    return codes.symbols, (y * z).sum(1) / np.linalg.norm(z, axis=1) / np.linalg.norm(y, axis=1)
 
 
-def test_more_lengths_point_better_and_rows_stand_alone():
+@pytest.mark.parametrize("scalar", [False, True])
+def test_more_lengths_point_better_and_rows_stand_alone(scalar):
     sets, t = level_sets([3] * 12), trellis(8)
-    y = np.random.default_rng(3).standard_normal((40, 12)).astype(np.float32)
-    symbols, once = encoded(y, sets, t, lengths(sets, y, 1))
-    _, often = encoded(y, sets, t, lengths(sets, y, 5))
+    tables = codebook.trellis_tables(sets, t, 8)
+    if scalar:  # the same 16 levels
+        tables = codebook.scalar_tables(sets._replace(bits=sets.bits + np.uint8(1)))
+    next_state = np.zeros((1, 2), dtype=np.uint8) if scalar else t.next_state
+    y = np.random.default_rng(3).standard_normal((70, 12)).astype(np.float32)
+    symbols, once = encoded(y, tables, lengths(sets, y, 1), next_state)
+    _, often = encoded(y, tables, lengths(sets, y, 5), next_state)
     assert often.mean() > once.mean()
+    assert (often >= once - 1e-6).all()
     assert (often > 0.9).all()
-    for part in (slice(0, 1), slice(5, 23)):
-        np.testing.assert_array_equal(encoded(y[part], sets, t, lengths(sets, y, 1))[0], symbols[part])
-    zeros = np.zeros((3, 12), dtype=np.float32)
-    assert encoded(zeros, sets, t, lengths(sets, y, 3))[0].shape == (3, 12)
+    for part in (slice(0, 1), slice(5, 43)):
+        np.testing.assert_array_equal(search.choose_codes(y[part], tables, lengths(sets, y, 1)).symbols, symbols[part])
+    zeros = search.choose_codes(np.zeros((3, 12), dtype=np.float32), tables, lengths(sets, y, 3))
+    assert not zeros.sums[:, :2].any()
