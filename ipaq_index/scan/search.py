@@ -203,10 +203,8 @@ def _search(
 ) -> Best:
     """Search one batch of queries."""
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
-    if len(spans) == 1 or len(p) == 1:
-        asked = probes.shape[1]
-    else:
-        asked = np.count_nonzero(np.bincount(probes[probes >= 0]))
+    one_each = len(spans) == 1 or len(p) == 1  # of the lists that are asked for, each is in a column of its own
+    asked = probes.shape[1] if one_each else np.count_nonzero(np.bincount(probes[probes >= 0]))
     by_list = bool(probes.size >= _few(packed, len(spans)) * asked)
     work = probes.size * len(rows.blocks) / max(1, len(spans)) * BLOCK * len(meaning.active)
     shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
