@@ -13,12 +13,14 @@ from numba import njit
 from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, decode, next_product, scale
 from ipaq_index.scan.eight import ROWS, lowest_bit, make_eight, row_totals
 from ipaq_index.scan.frame import Frame, Weights, make_frame, make_weights
+from ipaq_index.scan.lows import LANES, insert_low, make_lows
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import order, push, raise_least
 
 TILE_BYTES = (
     1 << 18
 )  # decoded levels that all groups of queries read before the next are made: a quarter of an L2 cache
+MANY = 256  # neighbours up to which lower estimates are kept in order: inserting takes as long as in a heap then
 SPARE = 64  # rows beyond 2 k that may wait: two blocks
 SAMPLED = 128  # neighbours up to which a sample sets the first floors
 SAMPLED_LISTS = 4  # of so many lists one is sampled: half the sample costs less, but lets about k log(2) more rows wait
@@ -74,12 +76,12 @@ class Waiting(NamedTuple):
 
     Attributes
     ----------
-    table : (nq, k + 3 room) float32
-        All there is of a query in one place, since queries take turns and caches hold few of them: a heap of the best
-        ``k`` lower estimates, at first -inf, then for each row its upper estimate, what is added to its exact score,
-        and (in ``numbers``) its number.
-    numbers : (nq, k + 3 room) int32
+    table : (nq, 3 room) float32
+        Of each row its upper estimate, what is added to its exact score, and (in ``numbers``) its number.
+    numbers : (nq, 3 room) int32
         The same memory.
+    lows : (nq, parts + 1, 16) float32
+        The best lower estimates, at first -inf, ascending; see `lows`. For more than `MANY` neighbours a heap.
     counts : (nq,) int64
         How many rows wait.
     room : int
@@ -88,6 +90,7 @@ class Waiting(NamedTuple):
 
     table: Floats
     numbers: npt.NDArray[np.int32]
+    lows: Floats
     counts: Integers
     room: int
 
@@ -223,26 +226,28 @@ def sample(
                         low = (low + bars[1, g]) - scales[place, i] * slack + hidden[place, i]
                         parts[q, part, i] = low if low > parts[q, part, i] else parts[q, part, i]
             frame.above[:] = 0
+    reached = np.empty(turns * BLOCK, dtype=np.int32)  # how many parts have as much
     for q in range(queries):
         of_query = parts[q].ravel()
-        for low in of_query:
-            others = 0
-            for other in of_query:
-                others += other >= low
-            if others >= k:
-                best.floors[q] = max(best.floors[q], low)
+        reached[:] = 0
+        for n in range(len(of_query)):
+            low = of_query[n]
+            for other in range(len(reached)):
+                reached[other] += np.int32(low >= of_query[other])
+        for n in range(len(reached)):
+            if reached[n] >= k and of_query[n] > best.floors[q]:
+                best.floors[q] = of_query[n]
 
 
 @njit(nogil=True, cache=True)
 def make_waiting(queries: int, k: int) -> Waiting:
     """Return room for rows that wait."""
     room = 2 * k + SPARE
-    table = np.empty((queries, k + 3 * room), dtype=np.float32)
-    table[:, :k] = -np.inf
-    return Waiting(table, table.view(np.int32), np.zeros(queries, dtype=np.int64), room)
+    table = np.empty((queries, 3 * room), dtype=np.float32)
+    return Waiting(table, table.view(np.int32), make_lows(queries, k), np.zeros(queries, dtype=np.int64), room)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def scan_tile(
     isa: Any,
     rows: Rows,
@@ -269,7 +274,9 @@ def scan_tile(
     blocks, scales, biases, bias, with_bias = tile.blocks, tile.scales, tile.biases, rows.bias, len(rows.bias) > 0
     words, members, shifts = rows.words, lists.members, lists.shifts
     table, numbers, counts, floors, slack = waiting.table, waiting.numbers, waiting.counts, best.floors, weights.slack
-    k, full, size, (first, queries) = best.keys.shape[1], waiting.room - BLOCK, rows.size, group
+    lows, in_lows, k, (first, queries) = waiting.lows, waiting.lows.ctypes.data, best.keys.shape[1], group
+    full, size, many, heaps = waiting.room - BLOCK, rows.size, k > MANY, waiting.lows.reshape(len(floors), -1)
+    kth = 0 if many else -(-k // LANES) * LANES - k
     place = 0
     while True:
         place, asked = next_product(isa, bias, tile, (place, count), frame, at, queries)
@@ -285,7 +292,7 @@ def scan_tile(
             above = above_[g] & counted
             above_[g] = 0
             q = members[first + g]
-            entry = k + 3 * counts[q]
+            entry = 3 * counts[q]
             while above:
                 i = lowest_bit(above)
                 above &= above - np.uint32(1)
@@ -299,11 +306,14 @@ def scan_tile(
                     numbers[q, entry + 2] = block * BLOCK + i
                     entry += 3
                     low = estimate - factor * slack[q]
-                    if low > table[q, 0]:
-                        raise_least(table, q, k, low)
-                        if table[q, 0] > bars[2, g]:
-                            bars[2, g] = floors[q] = table[q, 0]
-            counts[q] = (entry - k) // 3
+                    if low > heaps[q, kth]:
+                        if many:
+                            raise_least(heaps, q, k, low)
+                        else:
+                            insert_low(lows, in_lows, q, low)
+                        if heaps[q, kth] > bars[2, g]:
+                            bars[2, g] = floors[q] = heaps[q, kth]
+            counts[q] = entry // 3
             if counts[q] >= full:
                 make_room(q, rows, meaning, p, known, weights, waiting, best)
                 bars[2, g] = floors[q]
@@ -322,14 +332,13 @@ def make_room(
     best: Best,
 ) -> None:
     """Forget waiting rows of query ``q`` that are below its floor by now; if few are, score all that wait."""
-    table, first = waiting.table[q], best.keys.shape[1]
-    kept = first
-    for place in range(first, first + 3 * waiting.counts[q], 3):
+    table, kept = waiting.table[q], 0
+    for place in range(0, 3 * waiting.counts[q], 3):
         if table[place] >= best.floors[q]:
             table[kept], table[kept + 1] = table[place], table[place + 1]
             waiting.numbers[q, kept + 2] = waiting.numbers[q, place + 2]
             kept += 3
-    waiting.counts[q] = (kept - first) // 3
+    waiting.counts[q] = kept // 3
     if waiting.counts[q] > waiting.room - BLOCK - BLOCK // 2:
         settle(q, q + 1, rows, meaning, p, known, weights, waiting, best)
 
@@ -348,11 +357,10 @@ def settle(
 ) -> None:
     """Score the waiting rows of queries ``begin`` to ``end`` - 1 exactly and keep the best."""
     bits, eight, places = np.empty(1, dtype=np.int32), make_eight(rows), np.empty(ROWS, dtype=np.int64)
-    first = best.keys.shape[1]
     for q in range(begin, end):
         table, keys, kept, scores, query = waiting.table[q], best.keys[q], best.rows[q], best.scores[q], p[q]
-        gathered, last = 0, first + 3 * waiting.counts[q]
-        for place in range(first, last + 3, 3):
+        gathered, last = 0, 3 * waiting.counts[q]
+        for place in range(0, last + 3, 3):
             if place < last and table[place] >= best.floors[q]:
                 places[gathered], eight.numbers[gathered] = place, waiting.numbers[q, place + 2]
                 gathered += 1
@@ -369,7 +377,7 @@ def settle(
                 score += shift
                 key = max(high - factor * weights.slack[q], min(high, score * weights.inverse[q]))
                 best.counts[q] = push(keys, kept, scores, best.counts[q], key, row, score)
-                if best.counts[q] == first:
+                if best.counts[q] == len(keys):
                     best.floors[q] = max(best.floors[q], keys[0])
             gathered = 0
         waiting.counts[q] = 0

@@ -1,4 +1,4 @@
-"""Rows that wait for exact scores: the heap of lower estimates, full rooms, and answers as if nothing had waited."""
+"""Rows that wait: the best lower estimates in a heap or in order, full rooms, answers as if nothing had waited."""
 
 import heapq
 
@@ -8,6 +8,7 @@ from numba import njit
 
 from ipaq_index.scan import score_rows, top_k
 from ipaq_index.scan.eight import lowest_bit
+from ipaq_index.scan.lows import insert_low, make_lows
 from ipaq_index.scan.reservoir import raise_least
 from tests.scan.test_scan import case
 
@@ -25,6 +26,24 @@ def test_raise_least_is_a_heap():
         assert sorted(heap) == sorted(values)[-7:]
 
 
+@pytest.mark.parametrize("k", [1, 9, 16, 17, 100])
+def test_lower_estimates_stay_in_order(k):
+    @njit
+    def emitted(lows, q, value):
+        insert_low(lows, lows.ctypes.data, q, value)
+
+    values = np.random.default_rng(0).integers(0, 50, 300).astype(np.float32)
+    lows, twin = make_lows(3, k), make_lows.py_func(3, k)
+    for n, value in enumerate(values):
+        emitted(lows, 1, value)
+        insert_low(twin, 0, 1, value)
+        np.testing.assert_array_equal(lows, twin)
+        best = np.sort(values[: n + 1])[-k:]
+        np.testing.assert_array_equal(lows[1, :-1].ravel()[-len(best) :], best)
+    assert np.isneginf(lows[::2, :-1]).all()
+    assert np.isposinf(lows[:, -1]).all()
+
+
 def test_lowest_bit():
     @njit
     def emitted(word):
@@ -35,7 +54,7 @@ def test_lowest_bit():
         assert emitted(word) == lowest_bit(int(word)) == bit
 
 
-@pytest.mark.parametrize("k", [1, 5, 200])
+@pytest.mark.parametrize("k", [1, 5, 200, 400])
 @pytest.mark.parametrize("alike", [1, 40])
 def test_waiting_rows_are_scored_like_all(k, alike):
     """``alike`` rows of every kind: with 40, more rows are as good as the k-th than can wait."""
