@@ -18,8 +18,9 @@ from ipaq_index.scan.packed import Floats, PackedCodes, Words
 # a symbol tells, and the more rows look-ups leave to be scored exactly: 2 bits cross at 1 to 3, 1 bit below one query.
 FEW = 5
 FEW_OF_TRELLIS = ((1.5, 1), (2.5, 2))  # up to so many bits a dimension
-# A list is short, and to begin with one costs look-ups more: GloVe (399k, 2,048 lists, 4 bits) crosses at 1 to 2.
-FEW_OF_LISTS = 2
+# A list is short, and to begin with a query costs look-ups as much as ten lists: they cross at 1.1 queries a list on
+# GloVe (399k x 50, 1,024 lists, 4 bits) and at 1.7 on Debian (50k x 384, 256 lists).
+FEW_OF_LISTS = 1.5
 BATCH = 1024  # queries asked together
 BATCH_BYTES = 1 << 24  # of a batch's best rows, a thread: large k makes batches smaller
 SMALL = 1 << 22  # dimensions of rows below which threads cost more than they bring (about 0.1 ms)
@@ -234,8 +235,8 @@ def _search(
     return best
 
 
-def _few(packed: PackedCodes, lists: int) -> int:
-    few_queries = FEW if lists == 1 else FEW_OF_LISTS
+def _few(packed: PackedCodes, lists: int) -> float:
+    few_queries: float = FEW if lists == 1 else FEW_OF_LISTS
     if packed.codebook.trellis:
         for bits, most in FEW_OF_TRELLIS:
             if packed.codebook.bits <= bits:
