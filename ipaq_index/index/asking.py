@@ -184,11 +184,33 @@ class Asking(Stored):
         content = self._trained("search")
         k, k_factor = _neighbours(k, content), as_count(k_factor, "k_factor")
         search = self._asked(content, self._queries(q, "q"), nprobe, filter, threads)
-        scores, rows = search.top(k, k_factor)
-        found = content.ids.of_rows(rows)
-        if self.metric == "l2":
-            scores = np.float32(0) - scores  # unlike -scores without minus zero
-        return (scores, found, search.std(rows)) if return_std else (scores, found)
+        return self._told(content, search, *search.top(k, k_factor), return_std)
+
+    @overload
+    def search_ids(
+        self,
+        ids: npt.ArrayLike,
+        k: int = 10,
+        *,
+        nprobe: NProbe = None,
+        filter: npt.ArrayLike | None = None,
+        k_factor: int = K_FACTOR,
+        return_std: Literal[False] = False,
+        threads: int | None = None,
+    ) -> tuple[Scores, Ids]: ...
+
+    @overload
+    def search_ids(
+        self,
+        ids: npt.ArrayLike,
+        k: int = 10,
+        *,
+        nprobe: NProbe = None,
+        filter: npt.ArrayLike | None = None,
+        k_factor: int = K_FACTOR,
+        return_std: Literal[True],
+        threads: int | None = None,
+    ) -> tuple[Scores, Ids, Scores]: ...
 
     def search_ids(
         self,
@@ -197,20 +219,22 @@ class Asking(Stored):
         *,
         nprobe: NProbe = None,
         filter: npt.ArrayLike | None = None,
+        k_factor: int = K_FACTOR,
+        return_std: bool = False,
         threads: int | None = None,
-    ) -> tuple[Scores, Ids]:
+    ) -> tuple[Scores, Ids] | tuple[Scores, Ids, Scores]:
         """Find the ``k`` best vectors for each of some vectors in the index, these themselves left out.
 
         Parameters
         ----------
         ids : int or (m,) array_like of int
             Ids in the index; their decoded vectors are the queries.
-        k, nprobe, filter, threads
+        k, nprobe, filter, k_factor, return_std, threads
             As in `search`.
 
         Returns
         -------
-        scores, ids
+        scores, ids, std
             As in `search`.
 
         Raises
@@ -219,15 +243,15 @@ class Asking(Stored):
             If an id is not in the index; the message lists those.
         """
         content = self._trained("search_ids")
-        k = _neighbours(k, content)
+        k, k_factor = _neighbours(k, content), as_count(k_factor, "k_factor")
         own = self._rows(content, as_id_array(ids))
         if not len(own):
             raise ValueError("ids: expected at least one id, got none")
-        q = normalised(content.decode(own), self.metric)
-        scores, rows = self._asked(content, q, nprobe, filter, threads).top(k + 1, K_FACTOR)
+        search = self._asked(content, normalised(content.decode(own), self.metric), nprobe, filter, threads)
+        scores, rows = search.top(k + 1, k_factor)
         others = np.argsort(rows == own[:, None], axis=1, kind="stable")[:, :k]
         scores, rows = np.take_along_axis(scores, others, 1), np.take_along_axis(rows, others, 1)
-        return (np.float32(0) - scores if self.metric == "l2" else scores), content.ids.of_rows(rows)
+        return self._told(content, search, scores, rows, return_std)
 
     def range_search(
         self,
@@ -351,6 +375,15 @@ class Asking(Stored):
         rows = None if filter is None else allowed_rows(filter, content)
         return Search.of(content, q, lists, rows, thread_count(threads, self._config.threads))
 
+    def _told(
+        self, content: Content, search: Search, scores: Scores, rows: Ids, return_std: bool
+    ) -> tuple[Scores, Ids] | tuple[Scores, Ids, Scores]:
+        """Return scores and ids as users take them."""
+        found = content.ids.of_rows(rows)
+        if self.metric == "l2":
+            scores = np.float32(0) - scores  # unlike -scores without minus zero
+        return (scores, found, search.std(rows)) if return_std else (scores, found)
+
     def _lists_to_probe(self, nprobe: NProbe) -> int:
         if nprobe is None:
             return self.nprobe or 1
@@ -358,6 +391,8 @@ class Asking(Stored):
             if self.nlist is not None and self._tuned is None:
                 raise ValueError("nprobe: 'auto' expects that tune(queries) was called, got an index not tuned yet")
             return self._tuned or 1
+        if isinstance(nprobe, str):
+            raise ValueError(f"nprobe: expected a number of lists, 'auto' or None, got {nprobe!r}")
         return as_count(nprobe, "nprobe")
 
     def _queries(self, q: npt.ArrayLike, name: str) -> Scores:

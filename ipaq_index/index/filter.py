@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ipaq_index.index.content import Content
 from ipaq_index.index.ids import Ids
-from ipaq_index.index.validation import as_id_array, refuse_masked
+from ipaq_index.index.validation import as_id_array, refuse_missing
 from ipaq_index.scan import BLOCK
 
 
@@ -25,7 +25,7 @@ def allowed_rows(filter: Any, content: Content) -> Ids:
     TypeError, ValueError
         If it is neither.
     """
-    refuse_masked(filter, "filter")
+    refuse_missing(filter, "filter")
     given = np.asarray(filter)
     if given.dtype == bool:
         if given.shape != (content.total,):

@@ -67,9 +67,6 @@ def _converted(x: Any, name: str) -> Any:
     if module.startswith(DATASETS) and hasattr(x, "source") and hasattr(x, "column_name"):
         return _arrow(x.source.with_format("arrow")[:][x.column_name], name)
     if hasattr(x, "to_numpy"):  # Polars and pandas
-        missing = x.null_count() if callable(getattr(x, "null_count", None)) else 0
-        if isinstance(missing, int) and missing:  # frames count by column, and give NaN
-            raise ValueError(f"{name}: expected values in every place, got {missing} missing")
         return _stacked(x.to_numpy(), name)
     return x
 

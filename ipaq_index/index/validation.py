@@ -42,7 +42,7 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     ValueError
         If the shape is wrong, ``x`` is empty, or a value is missing, NaN, infinite or so large that scores would be.
     """
-    refuse_masked(x, name)
+    refuse_missing(x, name)
     x = as_array(x, name)
     try:
         table = np.asarray(x)
@@ -107,7 +107,7 @@ def as_ids(ids: Any, count: int, name: str = "ids") -> npt.NDArray[np.int64]:
 
 def as_id_array(ids: Any, name: str = "ids") -> npt.NDArray[np.int64]:
     """Check that ``ids`` is a list of integers that fit int64; return it as (n,) int64."""
-    refuse_masked(ids, name)
+    refuse_missing(ids, name)
     table = np.asarray(ids)
     if table.size == 0:
         return np.empty(0, dtype=np.int64)
@@ -120,10 +120,14 @@ def as_id_array(ids: Any, name: str = "ids") -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(np.atleast_1d(table), dtype=np.int64)
 
 
-def refuse_masked(x: Any, name: str) -> None:
-    """Refuse a masked array with missing values: what lies under the mask would be taken for one."""
+def refuse_missing(x: Any, name: str) -> None:
+    """Refuse masked arrays and Arrow, Polars or pandas columns with missing values: NumPy would put others there."""
     if np.ma.isMaskedArray(x) and np.ma.is_masked(x):
         raise ValueError(f"{name}: expected values in every place, got a masked array with missing ones")
+    missing = getattr(x, "null_count", None)
+    missing = missing() if callable(missing) else missing  # frames count by column, and are looked at elsewhere
+    if isinstance(missing, int) and missing:
+        raise ValueError(f"{name}: expected values in every place, got {missing} missing")
 
 
 def as_count(value: Any, name: str, least: int = 1, most: int | None = None) -> int:

@@ -50,7 +50,10 @@ def test_every_method(metric, nlist, refine):
     lims, within, found = index.range_search(q, float(scores[0, 2]), **every)
     assert {*ids[0, :3]} <= {*found[: lims[1]]} or refine
     assert (sign * within >= sign * scores[0, 2]).all()
-    assert 7 not in index.search_ids([7, 8], K, **every)[1][0]
+    near, others, std = index.search_ids([7, 8], K, k_factor=2, return_std=True, **every)
+    assert 7 not in others[0]
+    assert near.shape == others.shape == std.shape == (2, K)
+    assert (std > 0).all()
     tuned = index.tune(q, 0.9)
     assert (tuned is None) == (nlist is None)
     assert index.nprobe == tuned

@@ -170,3 +170,11 @@ def test_what_is_no_data_set_is_refused(rows):
         index.add_dataset(ds, column="text")
     with pytest.raises(ValueError, match="ds: expected at least one row, got none"):
         index.add_dataset(ds.select([]))
+
+
+@pytest.mark.parametrize("column", [pa.array([1, None]), pa.chunked_array([[1], [None]]), polars.Series([1, None])])
+def test_ids_are_not_missing(column):
+    index = iq.Index(3, states=8).build(np.eye(3, dtype=np.float32))
+    for call in (index.remove, index.reconstruct, lambda ids: index.search([1.0, 0, 0], filter=ids)):
+        with pytest.raises(ValueError, match="expected values in every place, got 1 missing"):
+            call(column)

@@ -186,3 +186,8 @@ def test_lists_are_whole_blocks(index):
     content = index._content
     assert content.runs.start.tolist() == (np.cumsum(content.runs.room) - content.runs.room).tolist()
     assert (content.runs.room == -(-content.runs.count // scan.BLOCK)).all()
+
+
+def test_words_for_nprobe(index, x):
+    with pytest.raises(ValueError, match=r"nprobe: expected a number of lists, 'auto' or None, got 'all'"):
+        index.search(x[:1], nprobe="all")
