@@ -174,7 +174,7 @@ def test_what_is_no_data_set_is_refused(rows):
 
 @pytest.mark.parametrize("column", [pa.array([1, None]), pa.chunked_array([[1], [None]]), polars.Series([1, None])])
 def test_ids_are_not_missing(column):
-    index = iq.Index(3, states=8).build(np.eye(3, dtype=np.float32))
+    index = Index(3, states=8).build(np.eye(3, dtype=np.float32))
     for call in (index.remove, index.reconstruct, lambda ids: index.search([1.0, 0, 0], filter=ids)):
         with pytest.raises(ValueError, match="expected values in every place, got 1 missing"):
             call(column)
