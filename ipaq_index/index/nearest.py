@@ -11,7 +11,7 @@ STEP = 16  # lists compared at once
 TRIES = (
     8  # counts of the lists beyond a threshold: two or three as a rule; the threshold decides the time, not the answer
 )
-SORTED = 64  # candidates from which on quicksort is faster than insertion
+SORTED = 128  # candidates from which on quicksort is faster than counting, for each, how many are better
 
 Vectors = npt.NDArray[np.float32]
 Lists = npt.NDArray[np.int64]
@@ -54,10 +54,23 @@ def best_lists(
             place = chosen[n]
             value = np.int64(bits[place])
             order[n] = (value if value >= 0 else value ^ 0x7FFFFFFF) * (1 << 32) + (count - place)
-        descend(order, held)
-        for m in range(wanted):
-            lists[q, m] = columns[count - (order[m] & 0xFFFFFFFF)]
-            offsets[q, m] = scores[q, lists[q, m]]
+        in_order = held > SORTED
+        if in_order:
+            order[:held] = np.sort(order[:held])[::-1]
+        for n in range(held):
+            place = n if in_order else larger(order, held, order[n])
+            if place < wanted:
+                column = columns[count - (order[n] & 0xFFFFFFFF)]
+                lists[q, place], offsets[q, place] = column, scores[q, column]
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def larger(numbers: Lists, count: int, number: int) -> int:
+    """Return how many of the first ``count`` numbers are larger than one of them: its place in order."""
+    place = 0
+    for n in range(count):
+        place += np.int64(numbers[n] > number)
+    return place
 
 
 @njit(nogil=True, cache=True)
@@ -119,17 +132,3 @@ def beyond(keys: Vectors, least: np.float32, chosen: Lists) -> int:
                 chosen[held] = n
                 held += keys[n] >= least
     return held
-
-
-@njit(nogil=True, cache=True)
-def descend(order: Lists, count: int) -> None:
-    """Sort the first ``count`` numbers, largest first."""
-    if count > SORTED:
-        order[:count] = np.sort(order[:count])[::-1]
-        return
-    for n in range(1, count):
-        value, place = order[n], n
-        while place and order[place - 1] < value:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = value
