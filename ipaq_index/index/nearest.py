@@ -67,10 +67,10 @@ def best_lists(
 @njit(nogil=True, cache=True, forceinline=True)
 def larger(numbers: Lists, count: int, number: int) -> int:
     """Return how many of the first ``count`` numbers are larger than one of them: its place in order."""
-    place = 0
+    place = np.int64(0)
     for n in range(count):
         place += np.int64(numbers[n] > number)
-    return place
+    return int(place)
 
 
 @njit(nogil=True, cache=True)
