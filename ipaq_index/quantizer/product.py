@@ -9,7 +9,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from ipaq_index.interruptible import slices
+from ipaq_index.interruptible import FIRST, slices
 from ipaq_index.quantizer.lanes import FLOAT, FLOATS, HALF, I64, Builder, Value, load, spread, store
 
 COLUMNS = HALF  # of the matrix that are multiplied together
@@ -35,6 +35,9 @@ def product(x: Matrix, matrix: Matrix) -> Matrix:
     (m, e) float32
     """
     out = np.zeros((len(x), matrix.shape[1]), dtype=np.float32)
+    if len(x) * matrix.size / COLUMNS <= FIRST:  # one query has no microseconds to spare
+        accumulate(x, matrix, out)
+        return out
     for first, last in slices(len(x), matrix.size / COLUMNS, least=TOGETHER):
         accumulate(x[first:last], matrix, out[first:last])
     return out
