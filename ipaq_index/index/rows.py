@@ -9,9 +9,10 @@ from ipaq_index.index.refine import FineCodec
 from ipaq_index.index.runs import Ids
 from ipaq_index.interruptible import slices
 from ipaq_index.quantizer import Codes
-from ipaq_index.scan import BLOCK, CodeBook, PackedCodes
+from ipaq_index.scan import BLOCK, CodeBook, Layout, PackedCodes
 
 MOVE_ROWS = 65_536  # rows moved at a time
+CODES = ("blocks", "rest")
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class CodeRows:
         Level sets, as the scan wants them.
     codec : FineCodec or None
         How finer vectors are kept for rescoring.
-    blocks : (nb, pairs, 32) uint8
-        Packed codes.
+    blocks, rest : (nb, first_pairs, 32), (nb, pairs - first_pairs, 32) uint8
+        Packed codes, in two parts; see `ipaq_index.scan.Layout`.
     side : (32 nb,) uint8 or uint16
         Scale and start state.
     bias : (32 nb,) float32 or None
@@ -37,6 +38,7 @@ class CodeRows:
     codebook: CodeBook
     codec: FineCodec | None
     blocks: npt.NDArray[np.uint8]
+    rest: npt.NDArray[np.uint8]
     side: np.ndarray
     bias: npt.NDArray[np.float32] | None
     fine: np.ndarray | None
@@ -47,7 +49,7 @@ class CodeRows:
         return cls(
             codebook,
             codec,
-            np.zeros((0, codebook.layout.pairs, BLOCK), dtype=np.uint8),
+            *codebook.layout.empty(0),
             np.zeros(0, dtype=side),
             np.zeros(0, dtype=np.float32) if biased else None,
             None if codec is None else np.zeros((0, codec.dim), dtype=codec.dtype),
@@ -55,13 +57,13 @@ class CodeRows:
 
     def packed(self, count: int) -> PackedCodes:
         """Return the first ``count`` rows for a scan."""
-        return PackedCodes(self.codebook, self.blocks, self.side, self.bias, count)
+        return PackedCodes(self.codebook, self.blocks, self.rest, self.side, self.bias, count)
 
     def grown(self, blocks: int) -> "CodeRows":
         """Return arrays ``blocks`` long, in memory that can be written (what is mapped from a file cannot)."""
         if blocks == len(self.blocks) and all(array.flags.writeable for array in self.arrays().values()):
             return self
-        return self._with({name: _grown(a, blocks * _rows_a_place(name)) for name, a in self.arrays().items()})
+        return self._with({name: _grown(a, blocks * rows_a_place(name)) for name, a in self.arrays().items()})
 
     def copied(self) -> "CodeRows":
         """Return copies of the arrays."""
@@ -69,10 +71,11 @@ class CodeRows:
 
     def write(self, rows: Ids, codes: Codes, bias: npt.NDArray[np.float32] | None, fine: np.ndarray | None) -> None:
         """Fill rows that are not in use, in any order."""
-        packed = np.zeros((-(-len(rows) // BLOCK), *self.blocks.shape[1:]), dtype=np.uint8)
-        self.codebook.layout.pack(codes.symbols, packed, 0)
+        packed = self.codebook.layout.empty(-(-len(rows) // BLOCK))
+        self.codebook.layout.pack(codes.symbols, *packed, 0)
         here = np.arange(len(rows))
-        self.blocks[rows // BLOCK, :, rows % BLOCK] = packed[here // BLOCK, :, here % BLOCK]
+        for target, part in zip((self.blocks, self.rest), packed, strict=True):
+            target[rows // BLOCK, :, rows % BLOCK] = part[here // BLOCK, :, here % BLOCK]
         self.side[rows] = codes.side
         if self.bias is not None:
             self.bias[rows] = bias
@@ -83,25 +86,54 @@ class CodeRows:
         """Copy rows ``old`` to rows ``new`` of other arrays, or of these."""
         for first in range(0, len(old), MOVE_ROWS):
             a, b = old[first : first + MOVE_ROWS], new[first : first + MOVE_ROWS]
-            other.blocks[b // BLOCK, :, b % BLOCK] = self.blocks[a // BLOCK, :, a % BLOCK]
             theirs = other.arrays()
             for name, array in self.arrays().items():
-                if name != "blocks":
+                if name in CODES:
+                    theirs[name][b // BLOCK, :, b % BLOCK] = array[a // BLOCK, :, a % BLOCK]
+                else:
                     theirs[name][b] = array[a]
 
     def codes(self, rows: Ids) -> Codes:
         """Return the unpacked codes of rows."""
-        return Codes(self.codebook.layout.unpack(self.blocks, rows), self.side[rows])
+        return Codes(self.codebook.layout.unpack(self.blocks, self.rest, rows), self.side[rows])
 
     def _with(self, arrays: dict[str, np.ndarray]) -> "CodeRows":
         return CodeRows(
-            self.codebook, self.codec, arrays["blocks"], arrays["side"], arrays.get("bias"), arrays.get("fine")
+            self.codebook,
+            self.codec,
+            arrays["blocks"],
+            arrays["rest"],
+            arrays["side"],
+            arrays.get("bias"),
+            arrays.get("fine"),
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays by name."""
-        found = {"blocks": self.blocks, "side": self.side, "bias": self.bias, "fine": self.fine}
+        found = {"blocks": self.blocks, "rest": self.rest, "side": self.side, "bias": self.bias, "fine": self.fine}
         return {name: array for name, array in found.items() if array is not None}
+
+    def from_version_1(self, sections: dict[str, np.ndarray], blocks: int) -> dict[str, np.ndarray]:
+        """Return sections with codes in the place that the layout of today gives them.
+
+        Raises
+        ------
+        ValueError
+            If the codes' shape or dtype does not fit.
+        """
+        layout, before = self.codebook.layout, Layout(self.codebook.layout.bits, 1)
+        found, shape = sections["blocks"], (blocks, before.pairs, BLOCK)
+        if found.shape != shape or found.dtype != np.uint8:
+            raise ValueError(f"section 'blocks': expected uint8 {shape}, got {found.dtype} {found.shape}")
+        if np.array_equal(layout.pieces, before.pieces):
+            cut = layout.first_pairs
+            parts = np.ascontiguousarray(found[:, :cut]), np.ascontiguousarray(found[:, cut:])
+        else:
+            parts, nothing = layout.empty(blocks), np.zeros((blocks, 0, BLOCK), dtype=np.uint8)
+            for first in range(0, BLOCK * blocks, MOVE_ROWS):
+                rows = np.arange(first, min(first + MOVE_ROWS, BLOCK * blocks))
+                layout.pack(before.unpack(found, nothing, rows), *parts, first)
+        return sections | dict(zip(CODES, parts, strict=True))
 
     def restored(self, sections: dict[str, np.ndarray], blocks: int) -> "CodeRows":
         """Return these, empty, rows with other arrays in their place.
@@ -113,7 +145,7 @@ class CodeRows:
         """
         own = self.arrays()
         for name, array in own.items():
-            shape = (blocks * _rows_a_place(name), *array.shape[1:])
+            shape = (blocks * rows_a_place(name), *array.shape[1:])
             found = sections.get(name)
             if found is None or found.shape != shape or found.dtype != array.dtype:
                 came = "nothing" if found is None else f"{found.dtype} {found.shape}"
@@ -121,8 +153,9 @@ class CodeRows:
         return self._with({name: sections[name] for name in own})
 
 
-def _rows_a_place(name: str) -> int:
-    return 1 if name == "blocks" else BLOCK
+def rows_a_place(name: str) -> int:
+    """Return the length of an array for each block: codes have blocks, all else rows."""
+    return 1 if name in CODES else BLOCK
 
 
 def _grown(array: np.ndarray, length: int) -> np.ndarray:

@@ -10,11 +10,13 @@ from ipaq_index.index.content import Content
 from ipaq_index.index.ids import IdMap
 from ipaq_index.index.partition import Partition
 from ipaq_index.index.refine import FineCodec
+from ipaq_index.index.rows import rows_a_place
 from ipaq_index.index.runs import Runs
 from ipaq_index.index.training import quantizer_spec
 from ipaq_index.index.validation import as_count
 from ipaq_index.quantizer import Quantizer
 from ipaq_index.scan import BLOCK
+from ipaq_index.scan.layout import VERSION
 
 QUANTIZER, PARTITION, FINE = "quantizer.", "partition.", "fine."  # prefixes of their arrays among the index's
 LIMIT = 1 << 40  # no number of a run is larger: their sums do not overflow
@@ -38,7 +40,7 @@ def describe(content: Content) -> dict[str, Any]:
     if runs.holes:  # else the rows in use are the first of each run
         sections["runs.words"] = runs.words
     for name, array in (content.rows.arrays() | content.ids.arrays()).items():
-        sections[name] = array[: runs.blocks * (1 if name == "blocks" else BLOCK)]
+        sections[name] = array[: runs.blocks * rows_a_place(name)]
     return {
         "quantizer": meta,
         "nlist": None if content.partition is None else content.partition.nlist,
@@ -46,6 +48,7 @@ def describe(content: Content) -> dict[str, Any]:
         "next_id": content.ids.next_id,
         "clock": content.ids.clock,
         "encoded": content.encoded,
+        "layout": VERSION,
         "arrays": sections,
     }
 
@@ -75,7 +78,12 @@ def restored(config: IndexConfig, state: dict[str, Any]) -> Content:
     if "blocks" not in arrays or not arrays["blocks"].ndim:
         raise ValueError("section 'blocks': expected codes, got nothing")
     runs = _runs(_under("runs.", arrays), content.nlist, count, len(arrays["blocks"]))
-    rows = content.rows.restored(arrays, runs.blocks)
+    version = state.get("layout", 1)
+    if version not in (1, VERSION):
+        raise ValueError(f"layout: expected 1 or {VERSION}, got {version!r}; a newer ipaq_index may have written it")
+    rows = content.rows.restored(
+        content.rows.from_version_1(arrays, runs.blocks) if version == 1 else arrays, runs.blocks
+    )
     ids = IdMap(runs, next_id=next_id, clock=clock).restored(arrays)
     return replace(content, rows=rows, runs=runs, ids=ids, encoded=encoded)
 

@@ -1,7 +1,7 @@
-"""Scoring blocks of 32 rows: vector code where there is any, its plain twin everywhere.
+"""Scoring blocks of 32 rows for many queries: vector code where there is any, its plain twin everywhere.
 
-Two ways: for one query, tables looked up by nibble; for many, rows decoded once and multiplied with weights. All sums
-are exact integers, and scores follow from them by the same float operations, on every instruction set.
+Rows are decoded once and multiplied with weights. All sums are exact integers, and scores follow from them by the same
+float operations, on every instruction set.
 """
 
 from typing import Any, NamedTuple
@@ -13,14 +13,13 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from ipaq_index.scan import emit, emit_dense, emit_lookups, emit_row
+from ipaq_index.scan import emit, emit_dense
 from ipaq_index.scan.emit import BLOCK
 from ipaq_index.scan.frame import Frame
 from ipaq_index.scan.isa import Avx2, Avx512, Neon, Portable
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 
 GROUP = emit_dense.GROUP
-LOOKUPS = {Avx512: emit_lookups.avx512, Avx2: emit_lookups.avx2, Neon: emit_lookups.neon}
 DENSE = {Avx512: emit_dense.AVX512, Avx2: emit_dense.AVX2, Neon: emit_dense.NEON}
 
 ScaleFormat = tuple[int, int, int]
@@ -42,50 +41,6 @@ class Tile(NamedTuple):
     levels: npt.NDArray[np.uint8]
     scales: Floats
     biases: Floats
-
-
-class Places(NamedTuple):
-    """Where the arrays of rows and of a frame for look-ups begin; see `Addresses`.
-
-    Attributes
-    ----------
-    strides : (int, int, int)
-        Bytes from one block's codes, side and bias to the next one's.
-    side_zero, bias_zero
-        Zeros of the types of side and bias.
-    others : int
-        Addresses.
-    """
-
-    strides: tuple[int, int, int]
-    side_zero: Any
-    bias_zero: Any
-    blocks: int
-    side: int
-    bias: int
-    tables: int
-    start: int
-    bars: int
-    scores: int
-    above: int
-
-
-@njit(nogil=True, cache=True)
-def places(rows: Rows, frame: Frame) -> Places:
-    """Return where the arrays begin; good while ``rows`` and ``frame`` live."""
-    return Places(
-        (rows.blocks.strides[0], BLOCK * rows.side.itemsize, BLOCK * rows.bias.itemsize),
-        np.zeros(1, dtype=rows.side.dtype)[0],
-        np.zeros(1, dtype=rows.bias.dtype)[0],
-        rows.blocks.ctypes.data,
-        rows.side.ctypes.data,
-        rows.bias.ctypes.data,
-        frame.tables.ctypes.data,
-        frame.start.ctypes.data,
-        frame.bars.ctypes.data,
-        frame.sums.ctypes.data,
-        frame.above.ctypes.data,
-    )
 
 
 class Addresses(NamedTuple):
@@ -114,47 +69,6 @@ def addresses(frame: Frame, tile: Tile) -> Addresses:
         tile.scales.ctypes.data,
         tile.biases.ctypes.data,
     )
-
-
-def next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, at: Places) -> int:
-    """Return the next block with a score not below the floor, its rows' scores in ``frame``; the end if there is none.
-
-    In a kernel this is vector code for ``isa``; the code below is its twin, and the portable form.
-
-    Parameters
-    ----------
-    isa : Isa
-        Instruction set, known by its type.
-    rows, meaning : Rows, Meaning
-        Packed codes, and what they mean.
-    span : (int, int)
-        The block to begin with, and the end.
-    frame : Frame
-        Of one query.
-    at : Places
-        Of rows and frame.
-    """
-    inverse, shift, floor = frame.bars
-    scores = frame.sums.view(np.float32)
-    for block in range(span[0], span[1]):
-        frame.sums[0, :] = frame.start[0]
-        for pair in range(meaning.first_pairs):
-            tables = frame.tables[pair // QUAD, :, pair % QUAD]
-            for i in range(BLOCK):
-                code = rows.blocks[block, pair, i]
-                frame.sums[0, i] += np.int32(tables[0, code & 15]) + np.int32(tables[1, code >> 4])
-        for i in range(BLOCK):
-            row = block * BLOCK + i
-            score = scale(rows.side[row], meaning.scale_format, frame.bits) * np.float32(frame.sums[0, i])
-            if len(rows.bias):
-                score += rows.bias[row] * inverse[0]
-            score += shift[0]
-            scores[0, i] = score
-            if score >= floor[0]:
-                frame.above[0] |= np.uint32(1) << np.uint32(i)
-        if frame.above[0]:
-            return block
-    return span[1]
 
 
 def next_product(
@@ -246,7 +160,9 @@ def symbol_of(rows: Rows, meaning: Meaning, row: int, first: int, last: int) -> 
     """Return the symbol whose pieces are numbered ``first`` to ``last`` - 1."""
     symbol = 0
     for n in range(first, last):
-        code = np.int64(rows.blocks[row // BLOCK, meaning.steps[n, 0], row % BLOCK])
+        pair, own = meaning.steps[n, 0], rows.blocks.shape[1]
+        part = rows.blocks[row // BLOCK, pair] if pair < own else rows.rest[row // BLOCK, pair - own]
+        code = np.int64(part[row % BLOCK])
         symbol |= (code >> meaning.steps[n, 1] & meaning.steps[n, 2]) << meaning.steps[n, 3]
     return symbol
 
@@ -264,37 +180,6 @@ def scale(side: int, scale_format: ScaleFormat, bits: npt.NDArray[np.int32]) -> 
 def scale_of(side: int, scale_format: ScaleFormat) -> np.float32:
     """Return the scale of one row; slower than `scale`."""
     return scale(side, scale_format, np.empty(1, dtype=np.int32))
-
-
-@overload(next_lookup)
-def _next_lookup(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, at: Places) -> Any:
-    if isa.instance_class is Portable:
-        return next_lookup
-
-    def emitted(isa: Any, rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, at: Places) -> int:
-        block_bytes, side_bytes, bias_bytes = at.strides
-        codes = at.blocks + span[0] * block_bytes
-        sides = at.side + span[0] * side_bytes
-        biases = at.bias + span[0] * bias_bytes
-        query, out = (at.tables, at.start, at.bars), (at.scores, at.above)
-        for block in range(span[0], span[1]):
-            if emit_lookup(
-                isa,
-                at.side_zero,
-                at.bias_zero,
-                (codes, sides, biases),
-                meaning.first_pairs,
-                query,
-                meaning.scale_format,
-                out,
-            ):
-                return block
-            codes += block_bytes
-            sides += side_bytes
-            biases += bias_bytes
-        return span[1]
-
-    return emitted
 
 
 @overload(next_product)
@@ -331,19 +216,25 @@ def _decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> A
     together = max(1, DENSE[isa.instance_class].decoded // BLOCK)
 
     def emitted(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> None:
-        blocks, side, levels, scales = rows.blocks, rows.side, tile.levels, tile.scales
+        blocks, rest, side, levels, scales = rows.blocks, rows.rest, rows.side, tile.levels, tile.scales
+        own = blocks.shape[1]
+        skipped = own * BLOCK  # pieces of the second part count pairs from the first on
         arrays = (meaning.steps.ctypes.data, meaning.active.ctypes.data, meaning.bytes.ctypes.data)
         for place in range(0, count, together):
             first, second = tile.blocks[place], tile.blocks[min(place + together, count) - 1]
             codes = (blocks.ctypes.data + first * blocks.strides[0], blocks.ctypes.data + second * blocks.strides[0])
+            behind = (
+                rest.ctypes.data + first * rest.strides[0] - skipped,
+                rest.ctypes.data + second * rest.strides[0] - skipped,
+            )
             sides = (
                 side.ctypes.data + first * BLOCK * side.itemsize,
                 side.ctypes.data + second * BLOCK * side.itemsize,
             )
             out = (levels.ctypes.data + place * levels.strides[0], scales.ctypes.data + place * 4 * BLOCK)
             emit_decode(
-                isa, side, codes, sides, out, levels.strides[0], arrays, meaning.bytes.strides[0], levels.shape[1],
-                meaning.feedback, meaning.scale_format,
+                isa, side, (codes, behind), own, sides, out, levels.strides[0], arrays, meaning.bytes.strides[0],
+                levels.shape[1], meaning.feedback, meaning.scale_format,
             )  # fmt: skip
         if len(rows.bias):
             for place in range(count):
@@ -353,71 +244,15 @@ def _decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> A
     return emitted
 
 
-@overload(row_total)
-def _row_total(rows: Rows, meaning: Meaning, p: Floats, row: int) -> Any:
-    def emitted(rows: Rows, meaning: Meaning, p: Floats, row: int) -> np.float32:
-        state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
-        codes = rows.blocks.ctypes.data + (row // BLOCK) * rows.blocks.strides[0] + row % BLOCK
-        arrays = (p.ctypes.data, meaning.steps.ctypes.data, meaning.active.ctypes.data, meaning.levels.ctypes.data)
-        used = len(meaning.active)
-        while used and meaning.active[used - 1, 0] < 0:
-            used -= 1
-        return emit_row_total(codes, state, arrays, used, meaning.levels.strides[0], meaning.feedback)
-
-    return emitted
-
-
-@intrinsic
-def emit_row_total(_context: Any, codes: Any, state: Any, arrays: Any, used: Any, stride: Any, feedback: Any) -> Any:
-    """`row_total` with addresses: ``arrays`` is (p, steps, active, levels)."""
-    one = types.intp
-    signature = types.float32(one, one, _addresses(4), one, one, _addresses(3))
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        p, steps, active, levels = cgutils.unpack_tuple(builder, arguments[2])
-        feedback_ = cgutils.unpack_tuple(builder, arguments[5])
-        codes_, state_ = arguments[:2]
-        return emit_row.total(
-            builder, codes_, state_, p, steps, (active, arguments[3]), (levels, arguments[4]), feedback_
-        )
-
-    return signature, generate
-
-
-def _addresses(count: int) -> Any:
+def address_types(count: int) -> Any:
+    """Return the type of some addresses."""
     return types.UniTuple(types.intp, count)
-
-
-@intrinsic
-def emit_lookup(
-    _context: Any, isa: Any, side: Any, bias: Any, rows: Any, pairs: Any, query: Any, scale_format: Any, out: Any
-) -> Any:
-    """One block of `next_lookup` in vector instructions; returns whether a score is not below the floor.
-
-    ``rows`` is (codes, side, bias) and ``query`` (tables, start, bars), all addresses; ``side`` and ``bias`` are zeros
-    of their types; ``out`` (scores, above) is written only where a score is not below.
-    """
-    signature = types.boolean(isa, side, bias, *map(_addresses, (3,)), types.intp, *map(_addresses, (3, 3, 2)))
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        codes, sides, biases = cgutils.unpack_tuple(builder, arguments[3])
-        tables, start, bars = cgutils.unpack_tuple(builder, arguments[5])
-        format_, out_ = (cgutils.unpack_tuple(builder, t) for t in arguments[6:])
-        sums = LOOKUPS[isa.instance_class](builder, codes, tables, arguments[4], start)
-        kind = ir.IntType(side.bitwidth)
-        of_rows = [emit.scales(builder, kind, sides, 16, format_, first) for first in (0, 16)]
-        added = None
-        if bias == types.float32:
-            added = [emit.load(builder, emit.floats(16), biases, 4 * first) for first in (0, 16)]
-        return emit.compare(builder, [sums], 0, of_rows, added, _bars(builder, bars, 1), out_, True)
-
-    return signature, generate
 
 
 @intrinsic
 def emit_product(_context: Any, isa: Any, bias: Any, rows: Any, quads: Any, query: Any, queries: Any, out: Any) -> Any:
     """One block of `next_product`; ``rows`` is (levels, scales, biases), ``query`` (weights, start, bars)."""
-    signature = types.intp(isa, bias, _addresses(3), types.intp, _addresses(3), types.intp, _addresses(2))
+    signature = types.intp(isa, bias, address_types(3), types.intp, address_types(3), types.intp, address_types(2))
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         levels, scales, biases = cgutils.unpack_tuple(builder, arguments[2])
@@ -449,6 +284,7 @@ def emit_decode(
     isa: Any,
     side: Any,
     codes: Any,
+    own: Any,
     sides: Any,
     out: Any,
     stride: Any,
@@ -460,30 +296,33 @@ def emit_decode(
 ) -> Any:
     """One block of `decode`, or two neighbours in the tile, whose codes and sides are two addresses each.
 
+    ``codes`` are those of the first part, of ``own`` pairs, and those from which pairs of the second part are counted.
     ``out`` is (levels, scales) of the first, ``stride`` from its levels to the next one's; ``arrays`` is (steps,
     active, bytes) of `Meaning`.
     """
-    two, three = _addresses(2), _addresses(3)
+    two, three = address_types(2), address_types(3)
     one = types.intp
-    signature = types.void(isa, side, two, two, two, one, three, one, one, three, three)
+    signature = types.void(isa, side, types.UniTuple(two, 2), one, two, two, one, three, one, one, three, three)
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        codes_, sides_, (levels, scales), (steps, active, tables), feedback_, format_ = (
-            cgutils.unpack_tuple(builder, arguments[n]) for n in (2, 3, 4, 6, 9, 10)
+        parts, sides_, (levels, scales), (steps, active, tables), feedback_, format_ = (
+            cgutils.unpack_tuple(builder, arguments[n]) for n in (2, 4, 5, 7, 10, 11)
         )
+        codes_ = list(zip(*(cgutils.unpack_tuple(builder, part) for part in parts), strict=True))
         dense = DENSE[isa.instance_class]
         kind = ir.IntType(side.dtype.bitwidth)
         together = max(1, dense.decoded // BLOCK)
-        places = [builder.add(levels, builder.mul(arguments[5], ir.Constant(emit.I64, n))) for n in range(together)]
+        places = [builder.add(levels, builder.mul(arguments[6], ir.Constant(emit.I64, n))) for n in range(together)]
         emit_dense.decode(
             builder,
             dense,
             kind,
             list(zip(codes_, sides_, places, strict=False)),
+            arguments[3],
             steps,
             active,
-            (tables, arguments[7]),
-            arguments[8],
+            (tables, arguments[8]),
+            arguments[9],
             feedback_,
             format_,
         )

@@ -11,9 +11,37 @@ from numba.extending import intrinsic, overload
 
 from ipaq_index.scan import emit_row
 from ipaq_index.scan.block import row_total
-from ipaq_index.scan.emit import BLOCK
+from ipaq_index.scan.emit import BLOCK, call
 from ipaq_index.scan.emit_row import ROWS
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
+
+
+LINE = 64  # bytes of a cache line
+
+
+class At(NamedTuple):
+    """Where arrays begin, and how they go on. Taking an address counts a reference in and out: it is done once.
+
+    Attributes
+    ----------
+    codes : (int, int)
+        Addresses of both parts of the codes.
+    strides, pairs : (int, int)
+        Bytes from block to block in each part, and its pairs.
+    arrays : (int, int, int)
+        Addresses of `Meaning`'s steps, active and levels.
+    room : (int, int, int, int)
+        Addresses of `Eight`'s starts, states, tile and totals.
+    used : int
+        Active dimensions that are not there to fill up a quad.
+    """
+
+    codes: tuple[int, int]
+    strides: tuple[int, int]
+    pairs: tuple[int, int]
+    arrays: tuple[int, int, int]
+    room: tuple[int, int, int, int]
+    used: int
 
 
 class Eight(NamedTuple):
@@ -23,12 +51,16 @@ class Eight(NamedTuple):
     ----------
     numbers : (8,) int64
         The rows; to be filled in before `row_totals`.
-    starts, states : (8,) int64, int32
-        Addresses of their codes, and first states.
+    starts : (2, 8) int64
+        Addresses of their codes in the two parts.
+    states : (8,) int32
+        First states.
     tile : (pairs, 8) uint8
         Their codes.
     totals : (8,) float32
         Result.
+    at : At
+        Where all these arrays begin.
     """
 
     numbers: Integers
@@ -36,18 +68,28 @@ class Eight(NamedTuple):
     states: npt.NDArray[np.int32]
     tile: npt.NDArray[np.uint8]
     totals: Floats
+    at: At
 
 
 @njit(nogil=True, cache=True)
-def make_eight(rows: Rows) -> Eight:
-    """Return room for rows of this size."""
-    return Eight(
-        np.zeros(ROWS, dtype=np.int64),
-        np.zeros(ROWS, dtype=np.int64),
-        np.zeros(ROWS, dtype=np.int32),
-        np.zeros((rows.blocks.shape[1], ROWS), dtype=np.uint8),
-        np.zeros(ROWS, dtype=np.float32),
+def make_eight(rows: Rows, meaning: Meaning) -> Eight:
+    """Return room for rows of this size; good while ``rows`` and ``meaning`` live."""
+    numbers, totals = np.zeros(ROWS, dtype=np.int64), np.zeros(ROWS, dtype=np.float32)
+    starts, states = np.zeros((2, ROWS), dtype=np.int64), np.zeros(ROWS, dtype=np.int32)
+    pairs = (rows.blocks.shape[1], rows.rest.shape[1])
+    tile = np.zeros((pairs[0] + pairs[1], ROWS), dtype=np.uint8)
+    used = len(meaning.active)
+    while used and meaning.active[used - 1, 0] < 0:
+        used -= 1
+    at = At(
+        (rows.blocks.ctypes.data, rows.rest.ctypes.data),
+        (rows.blocks.strides[0], rows.rest.strides[0]),
+        pairs,
+        (meaning.steps.ctypes.data, meaning.active.ctypes.data, meaning.levels.ctypes.data),
+        (starts.ctypes.data, states.ctypes.data, tile.ctypes.data, totals.ctypes.data),
+        used,
     )
+    return Eight(numbers, starts, states, tile, totals, at)
 
 
 def row_totals(rows: Rows, meaning: Meaning, p: Floats, eight: Eight) -> None:
@@ -59,22 +101,16 @@ def row_totals(rows: Rows, meaning: Meaning, p: Floats, eight: Eight) -> None:
 @overload(row_totals)
 def _row_totals(rows: Rows, meaning: Meaning, p: Floats, eight: Eight) -> Any:
     def emitted(rows: Rows, meaning: Meaning, p: Floats, eight: Eight) -> None:
-        codes, low = rows.blocks.ctypes.data, (1 << meaning.scale_format[0]) - 1
+        numbers, starts, states, at, side = eight.numbers, eight.starts, eight.states, eight.at, rows.side
+        low = (1 << meaning.scale_format[0]) - 1
         for n in range(ROWS):
-            row = eight.numbers[n]
-            eight.starts[n] = codes + (row // BLOCK) * rows.blocks.strides[0] + row % BLOCK
-            eight.states[n] = np.int64(rows.side[row]) & low
-        used = len(meaning.active)
-        while used and meaning.active[used - 1, 0] < 0:
-            used -= 1
-        arrays = (p.ctypes.data, meaning.steps.ctypes.data, meaning.active.ctypes.data, meaning.levels.ctypes.data)
-        room = (
-            eight.starts.ctypes.data,
-            eight.states.ctypes.data,
-            eight.tile.ctypes.data,
-            eight.totals.ctypes.data,
-        )
-        emit_totals(room, len(eight.tile), arrays, used, meaning.levels.strides[0], meaning.feedback)
+            block, lane = numbers[n] // BLOCK, numbers[n] % BLOCK
+            starts[0, n] = at.codes[0] + block * at.strides[0] + lane
+            starts[1, n] = at.codes[1] + block * at.strides[1] + lane
+            states[n] = np.int64(side[numbers[n]]) & low
+        steps, active, levels = at.arrays
+        arrays = (p.ctypes.data, steps, active, levels)
+        emit_totals(at.room, at.pairs, arrays, at.used, meaning.levels.strides[0], meaning.feedback)
 
     return emitted
 
@@ -84,16 +120,17 @@ def emit_totals(_context: Any, room: Any, pairs: Any, arrays: Any, used: Any, st
     """`row_totals` with addresses: ``room`` is (starts, states, tile, totals),
     ``arrays`` (p, steps, active, levels)."""
     one, four = types.intp, types.UniTuple(types.intp, 4)
-    signature = types.void(four, one, four, one, one, types.UniTuple(types.intp, 3))
+    signature = types.void(four, types.UniTuple(one, 2), four, one, one, types.UniTuple(types.intp, 3))
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         starts, states, tile, out = cgutils.unpack_tuple(builder, arguments[0])
+        first, second = cgutils.unpack_tuple(builder, arguments[1])
         p, steps, active, levels = cgutils.unpack_tuple(builder, arguments[2])
         emit_row.totals(
             builder,
-            (starts, states),
+            [(starts, first), (builder.add(starts, ir.Constant(emit_row.I64, 8 * ROWS)), second)],
+            states,
             tile,
-            arguments[1],
             p,
             steps,
             (active, arguments[3]),
@@ -104,6 +141,35 @@ def emit_totals(_context: Any, room: Any, pairs: Any, arrays: Any, used: Any, st
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def fetch(eight: Eight, row: int) -> None:
+    """Bring a row's codes into the cache."""
+
+
+@overload(fetch)
+def _fetch(eight: Eight, row: int) -> Any:
+    def emitted(eight: Eight, row: int) -> None:
+        at = eight.at
+        for part in range(2):
+            start = at.codes[part] + (row // BLOCK) * at.strides[part] + row % BLOCK
+            for pair in range(0, at.pairs[part], LINE // BLOCK):
+                emit_fetch(start + pair * BLOCK)
+
+    return emitted
+
+
+@intrinsic
+def emit_fetch(_context: Any, address: Any) -> Any:
+    """Prefetch the cache line of an address."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        read, keep, data = (ir.Constant(ir.IntType(32), value) for value in (0, 3, 1))
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), place, read, keep, data)
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
 
 
 def lowest_bit(word: int) -> int:

@@ -3,6 +3,7 @@
 Arrays come as addresses; `ipaq_index.scan.block` says what they hold.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -53,7 +54,6 @@ def compare(
     biases: list[Value] | None,
     bars: Bars,
     out: list[Value],
-    keep_scores: bool = False,
 ) -> Value:
     """Compare scores with floors; where one is not below, write all sums and a bit for each row.
 
@@ -69,8 +69,6 @@ def compare(
         Of the queries.
     out : list
         Addresses of sums and bits.
-    keep_scores : bool
-        Whether scores, float32, are written in place of sums.
 
     Returns
     -------
@@ -80,11 +78,9 @@ def compare(
     lanes = sums[0][0].type.count
     inverse, shift, floor = bars
     below: list[list[Value]] = []
-    kept: list[list[Value]] = []
     all_below = splat(ints(lanes), -1)
     for g, parts in enumerate(sums):
         below.append([])
-        kept.append([])
         added, least = (broadcast(builder, floats(lanes), base, 4 * g) for base in (shift, floor))
         for number, part in enumerate(parts):
             score = builder.fmul(row_scales[number], builder.sitofp(part, floats(lanes)))
@@ -92,7 +88,6 @@ def compare(
                 factor = broadcast(builder, floats(lanes), inverse, 4 * g)
                 score = builder.fadd(score, builder.fmul(biases[number], factor))
             score = builder.fadd(score, added)
-            kept[g].append(builder.bitcast(score, ints(lanes)) if keep_scores else part)
             score = builder.fsub(score, least)
             below[g].append(builder.bitcast(score, ints(lanes)))  # its sign bit says: below
             all_below = builder.and_(all_below, below[g][number])
@@ -100,12 +95,92 @@ def compare(
     mask = ir.IntType(lanes)
     found = builder.icmp_unsigned("!=", builder.bitcast(signs, mask), ir.Constant(mask, -1))
     with builder.if_then(found, likely=False):
-        for g, parts in enumerate(kept):
+        for g, parts in enumerate(sums):
             for number, part in enumerate(parts):
                 row = first + lanes * number
                 builder.store(part, pointer(builder, ints(lanes), out[0], 4 * (BLOCK * g + row)), align=4)
             store_signs(builder, below[g], first, out[1], g)
     return found
+
+
+def keep(
+    builder: Builder,
+    sums: list[Value],
+    row_scales: list[Value],
+    biases: list[Value] | None,
+    bars: Bars,
+    out: list[Value],
+    state: list[Value],
+    append: Callable[[Builder, Value, Value, Value], None],
+) -> Value:
+    """Append scores that are not below the floor, and their rows; return how many there are then.
+
+    Parameters
+    ----------
+    sums : list of <lanes x i32>
+        Sums of one query, a block's rows in a few vectors.
+    row_scales, biases : list of <lanes x float>
+        Of these rows.
+    bars : Bars
+        Of the query.
+    out : list
+        Addresses of scores, float32, and rows, int32.
+    state : list
+        Number of the first row, a bit for each row that counts, how many rows there were.
+    append : callable
+        (builder, values, mask, address) -> None: store the values whose bits are set one behind the other. What is
+        behind them may be overwritten.
+    """
+    lanes = sums[0].type.count
+    inverse, shift, floor = bars
+    added, least = (broadcast(builder, floats(lanes), base, 0) for base in (shift, floor))
+    scores, below, all_below = [], [], splat(ints(lanes), -1)
+    for number, part in enumerate(sums):
+        score = builder.fmul(row_scales[number], builder.sitofp(part, floats(lanes)))
+        if biases is not None:
+            factor = broadcast(builder, floats(lanes), inverse, 0)
+            score = builder.fadd(score, builder.fmul(biases[number], factor))
+        scores.append(builder.fadd(score, added))
+        below.append(builder.bitcast(builder.fsub(scores[-1], least), ints(lanes)))  # its sign bit says: below
+        all_below = builder.and_(all_below, below[-1])
+    signs = builder.icmp_signed("<", all_below, splat(ints(lanes), 0))
+    mask = ir.IntType(lanes)
+    found = builder.icmp_unsigned("!=", builder.bitcast(signs, mask), ir.Constant(mask, -1))
+    first, word, before = state
+    count = cgutils.alloca_once(builder, I64)
+    builder.store(before, count)
+    with builder.if_then(found, likely=False):
+        numbers = ir.Constant(ints(lanes), list(range(lanes)))
+        for number, (score, sign) in enumerate(zip(scores, below, strict=True)):
+            part = builder.trunc(builder.lshr(word, ir.Constant(I32, lanes * number)), mask)
+            kept = builder.bitcast(builder.icmp_signed(">=", sign, splat(ints(lanes), 0)), mask)
+            kept = builder.and_(kept, part)
+            lanes_kept = builder.bitcast(kept, ir.VectorType(ir.IntType(1), lanes))
+            row = builder.add(builder.trunc(first, I32), ir.Constant(I32, lanes * number))
+            held = builder.load(count)
+            for values, base in zip((score, builder.add(spread(builder, ints(lanes), row), numbers)), out, strict=True):
+                append(builder, values, lanes_kept, builder.add(base, builder.mul(held, ir.Constant(I64, 4))))
+            more = call(builder, f"llvm.ctpop.i{lanes}", mask, kept)
+            builder.store(builder.add(held, builder.zext(more, I64)), count)
+    return builder.load(count)
+
+
+def append_masked(builder: Builder, values: Value, mask: Value, address: Value) -> None:
+    """`keep`'s ``append``, on every CPU."""
+    place = builder.inttoptr(address, values.type.element.as_pointer())
+    name = f"llvm.masked.compressstore.v{values.type.count}{_suffix(values)}"
+    call(builder, name, ir.VoidType(), values, place, mask)
+
+
+def append512(builder: Builder, values: Value, mask: Value, address: Value) -> None:
+    """`keep`'s ``append`` within registers: on Zen 4 a compressing store takes a hundred cycles."""
+    nothing = ir.Constant(values.type, ir.Undefined)
+    name = f"llvm.x86.avx512.mask.compress.v{values.type.count}{_suffix(values)}"
+    store(builder, call(builder, name, values.type, values, nothing, mask), address)
+
+
+def _suffix(values: Value) -> str:
+    return "f32" if values.type.element == ir.FloatType() else "i32"
 
 
 def store_signs(builder: Builder, below: list[Value], first: int, above: Value, g: int) -> None:

@@ -104,7 +104,8 @@ def decode(
     builder: Builder,
     dense: Dense,
     kind: Any,
-    blocks: list[tuple[Value, Value, Value]],
+    blocks: list[tuple[tuple[Value, Value], Value, Value]],
+    own: Value,
     steps: Value,
     active: Value,
     tables: tuple[Value, Value],
@@ -119,20 +120,24 @@ def decode(
     kind : IntType
         Of the side codes.
     blocks : list of (codes, side, levels)
-        Addresses: two blocks for instruction sets that decode 64 rows together, else one.
+        Addresses: two blocks for instruction sets that decode 64 rows together, else one. Codes have two: of pairs
+        below ``own``, and of the others.
+    own : int
+        Pairs of the first part.
     steps, active, tables, quads, feedback, scale_format
         Of `Meaning`; ``tables`` with its stride.
     """
     for part in range(max(1, BLOCK // dense.decoded)):
-        _decode_rows(builder, dense, kind, blocks, 16 * part, steps, active, tables, quads, feedback, scale_format[0])
+        _decode_rows(builder, dense, kind, blocks, 16 * part, own, steps, active, tables, quads, feedback, scale_format[0])
 
 
 def _decode_rows(
     builder: Builder,
     dense: Dense,
     kind: Any,
-    blocks: list[tuple[Value, Value, Value]],
+    blocks: list[tuple[tuple[Value, Value], Value, Value]],
     first: int,
+    own: Value,
     steps: Value,
     active: Value,
     tables: tuple[Value, Value],
@@ -191,7 +196,9 @@ def _decode_rows(
                 at = builder.mul(step, ir.Constant(I64, STEP_BYTES))
                 pair, shift, mask, left = (load(builder, I64, steps, at, 8 * column) for column in range(4))
                 offset = builder.mul(pair, ir.Constant(I64, BLOCK))
-                both = joined([load(builder, ir.VectorType(I8, rows), block[0], offset, first) for block in blocks])
+                here = builder.icmp_unsigned("<", pair, own)
+                codes = [builder.select(here, *block[0]) for block in blocks]
+                both = joined([load(builder, ir.VectorType(I8, rows), part, offset, first) for part in codes])
                 piece = builder.and_(shifted(both, shift), filled(mask))
                 builder.store(builder.or_(builder.load(code), shifted(piece, left, left=True)), code)
             symbol, now = builder.load(code), builder.load(state)

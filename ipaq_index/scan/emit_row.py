@@ -1,4 +1,4 @@
-"""LLVM code for single rows: plain instructions, on every CPU. A loop in Python would check each index for a sign."""
+"""LLVM code for exact sums of eight rows: plain instructions, on every CPU."""
 
 from llvmlite import ir
 from numba.core import cgutils
@@ -10,63 +10,11 @@ FLOAT = ir.FloatType()
 ROWS = 8  # scored together by `totals`
 
 
-def total(
-    builder: Builder,
-    codes: Value,
-    state: Value,
-    p: Value,
-    steps: Value,
-    active: tuple[Value, Value],
-    levels: tuple[Value, Value],
-    feedback: list[Value],
-) -> Value:
-    """Return ``sum_j p_j level_j`` of a row, over dimensions with bits.
-
-    Parameters
-    ----------
-    codes : address
-        Of the row's first byte in its block.
-    state : int
-        The first state.
-    p, steps : address
-        Of a query, and of `Meaning`.
-    active, levels : (address, int)
-        Of `Meaning`, with the number of active dimensions, and the bytes of a level set.
-    feedback : list of int
-        Of `Meaning`.
-    """
-    a, b, trellis = feedback
-    one = ir.Constant(I64, 1)
-    now, symbol = cgutils.alloca_once(builder, I64), cgutils.alloca_once(builder, I64)
-    result = cgutils.alloca_once(builder, FLOAT)
-    builder.store(state, now)
-    builder.store(ir.Constant(FLOAT, 0), result)
-    with cgutils.for_range(builder, active[1]) as loop:
-        record = builder.mul(loop.index, ir.Constant(I64, ACTIVE_BYTES))
-        j, first, last = (load(builder, I64, active[0], record, 8 * column) for column in range(3))
-        builder.store(ir.Constant(I64, 0), symbol)
-        with cgutils.for_range_slice(builder, first, last, one, intp=I64) as (step, _):
-            at = builder.mul(step, ir.Constant(I64, STEP_BYTES))
-            pair, shift, mask, left = (load(builder, I64, steps, at, 8 * column) for column in range(4))
-            byte = builder.zext(load(builder, I8, codes, builder.mul(pair, ir.Constant(I64, BLOCK))), I64)
-            piece = builder.shl(builder.and_(builder.lshr(byte, shift), mask), left)
-            builder.store(builder.or_(builder.load(symbol), piece), symbol)
-        code, before = builder.load(symbol), builder.load(now)
-        branch = builder.and_(before, one)
-        level = builder.add(builder.add(code, builder.and_(code, trellis)), branch)
-        after = builder.xor(builder.lshr(before, one), builder.mul(branch, a))
-        builder.store(builder.xor(after, builder.mul(builder.and_(code, one), b)), now)
-        value = load(builder, FLOAT, levels[0], builder.mul(j, levels[1]), builder.shl(level, ir.Constant(I64, 2)))
-        weight = load(builder, FLOAT, p, builder.shl(j, ir.Constant(I64, 2)))
-        builder.store(builder.fadd(builder.load(result), builder.fmul(value, weight)), result)
-    return builder.load(result)
-
-
 def totals(
     builder: Builder,
-    rows: tuple[Value, Value],
+    parts: list[tuple[Value, Value]],
+    states: Value,
     tile: Value,
-    pairs: Value,
     p: Value,
     steps: Value,
     active: tuple[Value, Value],
@@ -74,30 +22,37 @@ def totals(
     feedback: list[Value],
     out: Value,
 ) -> None:
-    """Write `total` of `ROWS` rows: the same sums in the same order, a row a lane.
+    """Write ``sum_j p_j level_j`` of `ROWS` rows, over dimensions with bits, in their order, a row a lane.
 
     Their codes are gathered first, so that the misses of all rows overlap, and pieces are cut out of vectors.
 
     Parameters
     ----------
-    rows : (address, address)
-        Of each row's first byte, int64, and first state, int32.
+    parts : list of (address, int)
+        Of the rows' first bytes in each part, int64, and the pairs of it.
+    states : address
+        First states, int32.
     tile : address
-        Room for ``pairs * ROWS`` bytes.
-    pairs : int
-        Bytes of a row.
+        Room for the bytes of all pairs of `ROWS` rows.
+    p, steps : address
+        Of a query, and of `Meaning`.
+    active, levels : (address, int)
+        Of `Meaning`, with the number of active dimensions, and the bytes of a level set.
+    feedback : list of int
+        Of `Meaning`.
     out : address
         Of the totals, float32.
-    others
-        As in `total`.
     """
     lanes, bytes_ = ints(ROWS), ir.VectorType(I8, ROWS)
     one = ir.Constant(I64, 1)
-    starts = [load(builder, I64, rows[0], 8 * row) for row in range(ROWS)]
-    with cgutils.for_range(builder, pairs) as loop:
-        offset, place = (builder.mul(loop.index, ir.Constant(I64, size)) for size in (BLOCK, ROWS))
-        for row, begin in enumerate(starts):
-            store(builder, load(builder, I8, begin, offset), tile, place, row)
+    place = tile
+    for begins, pairs in parts:
+        starts = [load(builder, I64, begins, 8 * row) for row in range(ROWS)]
+        with cgutils.for_range(builder, pairs) as loop:
+            offset, at = (builder.mul(loop.index, ir.Constant(I64, size)) for size in (BLOCK, ROWS))
+            for row, begin in enumerate(starts):
+                store(builder, load(builder, I8, begin, offset), place, at, row)
+        place = builder.add(place, builder.mul(pairs, ir.Constant(I64, ROWS)))
 
     def filled(value: Value) -> Value:
         return spread(builder, lanes, builder.trunc(value, I32))
@@ -108,7 +63,7 @@ def totals(
     a, b, trellis = (filled(value) for value in feedback)
     now, symbol = cgutils.alloca_once(builder, lanes), cgutils.alloca_once(builder, lanes)
     result = cgutils.alloca_once(builder, floats(ROWS))
-    builder.store(load(builder, lanes, rows[1]), now)
+    builder.store(load(builder, lanes, states), now)
     builder.store(ir.Constant(floats(ROWS), [0.0] * ROWS), result)
     with cgutils.for_range(builder, active[1]) as loop:
         record = builder.mul(loop.index, ir.Constant(I64, ACTIVE_BYTES))

@@ -11,38 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.scan.block import BLOCK, next_lookup, places, scale
-from ipaq_index.scan.eight import ROWS, Eight, lowest_bit, make_eight, row_totals
-from ipaq_index.scan.frame import fill_lookups, make_frame
+from ipaq_index.scan.block import BLOCK, scale
+from ipaq_index.scan.eight import ROWS, Eight, fetch, make_eight, row_totals
+from ipaq_index.scan.frame import Frame, fill_lookups, make_frame
 from ipaq_index.scan.kernel import Best, Lists, aim, known_parts
+from ipaq_index.scan.lookup import Candidates, collect, places
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
-from ipaq_index.scan.reservoir import push, sift
+from ipaq_index.scan.reservoir import push
 
-FIRST = 512  # candidates after which some are scored for the first time, so that there is a floor
+FIRST = 256  # candidates after which some are scored for the first time, so that there is a floor
 CANDIDATES = 4096  # that wait for their exact scores, at the most; four times k if that is more
-
-
-class Candidates(NamedTuple):
-    """Rows of one query that wait for their exact scores.
-
-    Attributes
-    ----------
-    keys : (size,) float32
-        Negated upper estimates: the root of a heap of them, the worst to `sift`, is the best candidate.
-    rows : (size,) int64
-    shifts : (size,) float32
-        Added to their exact scores.
-    eight : Eight
-        Room for those that are being scored.
-    bits : (1,) int32
-        Room for `scale`.
-    """
-
-    keys: Floats
-    rows: Integers
-    shifts: Floats
-    eight: Eight
-    bits: npt.NDArray[np.int32]
+LEAST = 2 * ROWS  # candidates scored together
+ROUNDS = 2  # of these, before all that are left are scored
 
 
 class Query(NamedTuple):
@@ -52,6 +32,33 @@ class Query(NamedTuple):
     p: Floats
     known: np.float32
     inverse: np.float32
+
+
+class Room(NamedTuple):
+    """Room to choose and score candidates in.
+
+    Attributes
+    ----------
+    keys, places, unused : (m,) float32, int64, float32
+        A heap of the best candidates.
+    all : (size,) int64
+        The places of all candidates: 0, 1, 2, ….
+    eight : Eight
+        Room for those that are being scored.
+    now, ahead : (8,) int64
+        Their places, and those of the next.
+    bits : (1,) int32
+        Room for `scale`.
+    """
+
+    keys: Floats
+    places: Integers
+    unused: Floats
+    all: Integers
+    eight: Eight
+    now: Integers
+    ahead: Integers
+    bits: npt.NDArray[np.int32]
 
 
 @njit(nogil=True, cache=True)
@@ -71,12 +78,21 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
     best : Best
         Result.
     """
-    size = max(CANDIDATES, 4 * best.keys.shape[1])
+    k = best.keys.shape[1]
+    size, chosen = max(CANDIDATES, 4 * k), max(LEAST, k)
     candidates = Candidates(
-        np.empty(size, dtype=np.float32),
-        np.empty(size, dtype=np.int64),
-        np.empty(size, dtype=np.float32),
-        make_eight(rows),
+        np.empty(size + BLOCK, dtype=np.float32),
+        np.empty(size + BLOCK, dtype=np.int32),
+        np.empty(size + BLOCK, dtype=np.float32),
+    )
+    room = Room(
+        np.empty(chosen, dtype=np.float32),
+        np.empty(chosen, dtype=np.int64),
+        np.empty(chosen, dtype=np.float32),
+        np.arange(size + BLOCK),
+        make_eight(rows, meaning),
+        np.empty(ROWS, dtype=np.int64),
+        np.empty(ROWS, dtype=np.int64),
         np.empty(1, dtype=np.int32),
     )
     known = known_parts(p, meaning)
@@ -86,107 +102,116 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
         frame.start[0], step = fill_lookups(p[q], meaning, tables)
         query = Query(q, p[q], known[q], np.float32(1) / step)
         frame.bars[0, 0] = query.inverse
-        at, scores = places(rows, frame), frame.sums.view(np.float32)[0]
+        at = places(rows, frame, candidates)
         count, enough = 0, FIRST
-        ascending = lists.begins[q + 1] - lists.begins[q] == 1
+        alone = lists.begins[q + 1] - lists.begins[q] == 1
         for member in range(lists.begins[q], lists.begins[q + 1]):
             block, last = lists.spans[lists.members[member]]
-            aim(frame, 0, lists.shifts[member], best.floors[q])
-            if ascending:
-                frame.bars[2, 0] = above_ties(best, q)
+            shift = lists.shifts[member]
             while block < last:
-                stop = last
-                if len(rows.words):
-                    while block < last and not rows.words[block]:
-                        block += 1
-                    stop = min(block + 1, last)
-                block = next_lookup(isa, rows, meaning, (block, stop), frame, at)
-                if block == stop:
-                    continue
-                if count > enough - BLOCK:
-                    count = settle(rows, meaning, query, candidates, count, size // 2, best)
+                aim(frame, 0, shift, floor(best, q, alone))
+                old = count
+                block, count = collect(isa, rows, meaning, (block, last), frame, at, candidates, count, enough)
+                candidates.shifts[old:count] = shift
+                if count > enough:
+                    count = settle(rows, meaning, query, candidates, count, size // 2, room, best)
                     enough = min(size, 2 * count + FIRST)
-                    frame.bars[2, 0] = above_ties(best, q) if ascending else best.floors[q]
-                above = frame.above[0]
-                frame.above[0] = 0
-                if len(rows.words):
-                    above &= rows.words[block]
-                if rows.size - block * BLOCK < BLOCK:
-                    above &= (np.uint32(1) << np.uint32(rows.size - block * BLOCK)) - np.uint32(1)
-                count = gather(scores, frame.bars[2, 0], above, block * BLOCK, lists.shifts[member], candidates, count)
-                block += 1
-        settle(rows, meaning, query, candidates, count, 0, best)
+        settle(rows, meaning, query, candidates, count, 0, room, best)
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def above_ties(best: Best, q: int) -> np.float32:
-    """Return the floor for rows behind all that were seen: of equal keys, the first k stay.
+def floor(best: Best, q: int, alone: bool) -> np.float32:
+    """Return the floor of a query; with one list only, for rows behind all that were seen.
 
-    For a query of zeros, all rows are equal.
+    Of equal keys, the first k stay: so of rows that follow, those with a key equal to the floor don't count. For a
+    query of zeros, all rows are equal.
     """
-    floor = best.floors[q]
-    return np.nextafter(floor, np.float32(np.inf)) if best.counts[q] == best.keys.shape[1] else floor
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def gather(
-    scores: Floats, floor: np.float32, above: Any, first: int, shift: np.float32, candidates: Candidates, count: int
-) -> int:
-    """Append a block's rows whose bits in ``above`` are set; return how many candidates there are then."""
-    while above:
-        i = lowest_bit(above)
-        above &= above - np.uint32(1)
-        if scores[i] >= floor:  # the block was compared with an older one
-            candidates.keys[count], candidates.rows[count], candidates.shifts[count] = -scores[i], first + i, shift
-            count += 1
-    return count
+    least = best.floors[q]
+    full = alone and best.counts[q] == best.keys.shape[1]
+    return np.nextafter(least, np.float32(np.inf)) if full else least
 
 
 @njit(nogil=True, cache=True)
 def settle(
-    rows: Rows, meaning: Meaning, query: Query, candidates: Candidates, count: int, left: int, best: Best
+    rows: Rows, meaning: Meaning, query: Query, candidates: Candidates, count: int, left: int, room: Room, best: Best
 ) -> int:
-    """Score candidates exactly, best estimate first, until at most ``left`` can be among the best; return how many."""
-    keys, numbers, shifts = candidates.keys, candidates.rows, candidates.shifts
-    q, k = query.number, best.keys.shape[1]
+    """Score the best candidates exactly, then forget those below the floor, until at most ``left`` are left.
+
+    Return how many are. To leave none, all are scored after two such rounds: the floor hardly rises any more.
+    """
+    rounds = 0
     while True:
-        for place in range(count // 2 - 1, -1, -1):
-            sift(keys, numbers, shifts, count, place, keys[place], numbers[place], shifts[place])
-        scored = 0
-        while count and -keys[0] >= best.floors[q] and (left == 0 or scored < k):
-            count = score_some(rows, meaning, query, candidates, count, best)
-            scored += ROWS
-        kept = 0
-        for n in range(count):
-            if -keys[n] >= best.floors[q]:
-                keys[kept], numbers[kept], shifts[kept] = keys[n], numbers[n], shifts[n]
-                kept += 1
-        count = kept
+        if left == 0 and rounds == ROUNDS:
+            score(rows, meaning, query, candidates, room.all[:count], room, best)
+            return 0
+        count = score_best(rows, meaning, query, candidates, count, room, best)
+        rounds += 1
         if count <= left:
             return count
 
 
 @njit(nogil=True, cache=True)
-def score_some(rows: Rows, meaning: Meaning, query: Query, candidates: Candidates, count: int, best: Best) -> int:
-    """Take the best few candidates from their heap and keep them by their exact scores; return how many are left."""
-    keys, numbers, shifts, eight, bits = candidates
-    q, taken = query.number, 0
-    estimates, added = np.empty(ROWS, dtype=np.float32), np.empty(ROWS, dtype=np.float32)
-    while taken < ROWS and count and -keys[0] >= best.floors[q]:
-        eight.numbers[taken], estimates[taken], added[taken] = numbers[0], -keys[0], shifts[0]
-        taken += 1
-        count -= 1
-        sift(keys, numbers, shifts, count, 0, keys[count], numbers[count], shifts[count])
-    row_totals(rows, meaning, query.p, eight)
-    for n in range(taken):
-        row = eight.numbers[n]
-        score = scale(rows.side[row], meaning.scale_format, bits) * (eight.totals[n] + query.known)
-        if len(rows.bias):
-            score += rows.bias[row]
-        score += added[n]
-        key = min(estimates[n], score * query.inverse)
-        held = push(best.keys[q], best.rows[q], best.scores[q], best.counts[q], key, row, score)
-        best.counts[q] = held
-        if held == best.keys.shape[1]:
-            best.floors[q] = max(best.floors[q], best.keys[q, 0])
-    return count
+def score_best(
+    rows: Rows, meaning: Meaning, query: Query, candidates: Candidates, count: int, room: Room, best: Best
+) -> int:
+    """Score those of the best estimates, forget them and all below the floor; return how many candidates are left."""
+    keys, numbers, shifts = candidates
+    top, places, unused, held = room.keys, room.places, room.unused, 0
+    for n in range(count):
+        if held < len(top) or keys[n] > top[0]:
+            held = push(top, places, unused, held, keys[n], n, np.float32(0))
+    score(rows, meaning, query, candidates, places[:held], room, best)
+    for n in range(held):
+        keys[places[n]] = -np.inf
+    kept, least = 0, max(best.floors[query.number], np.finfo(np.float32).min)
+    for n in range(count):
+        if keys[n] >= least:
+            keys[kept], numbers[kept], shifts[kept] = keys[n], numbers[n], shifts[n]
+            kept += 1
+    return kept
+
+
+@njit(nogil=True, cache=True)
+def score(
+    rows: Rows,
+    meaning: Meaning,
+    query: Query,
+    candidates: Candidates,
+    chosen: Integers,
+    room: Room,
+    best: Best,
+) -> None:
+    """Score the candidates in the places ``chosen`` exactly, but those that are below the floor by then."""
+    keys, numbers, shifts = candidates
+    q, p, eight, bits, places, later = query.number, query.p, room.eight, room.bits, room.now, room.ahead
+    best_keys, best_rows, best_scores, floors = best.keys[q], best.rows[q], best.scores[q], best.floors
+    side, bias, scale_format, eight_rows, totals = rows.side, rows.bias, meaning.scale_format, eight.numbers, eight.totals
+    held, k = best.counts[q], len(best_keys)
+    next_, taken = 0, 0
+    while True:
+        ahead = 0
+        while next_ < len(chosen) and ahead < ROWS:
+            place = chosen[next_]
+            if keys[place] >= floors[q]:
+                later[ahead] = place
+                fetch(eight, numbers[place])
+                ahead += 1
+            next_ += 1
+        if taken:
+            row_totals(rows, meaning, p, eight)
+            for n in range(taken):
+                row, place = eight_rows[n], places[n]
+                value = scale(side[row], scale_format, bits) * (totals[n] + query.known)
+                if len(bias):
+                    value += bias[row]
+                value += shifts[place]
+                key = min(keys[place], value * query.inverse)
+                held = push(best_keys, best_rows, best_scores, held, key, row, value)
+                if held == k:
+                    floors[q] = max(floors[q], best_keys[0])
+        taken = ahead
+        if not taken:
+            break
+        for n in range(taken):
+            places[n], eight_rows[n] = later[n], numbers[later[n]]
+    best.counts[q] = held

@@ -15,7 +15,8 @@ from ipaq_index.scan.packed import QUAD, Floats, Meaning
 
 TOP = 255  # largest sum of a pair's two look-ups: they are added as bytes
 TOP_WEIGHT = 127
-DOUBT = np.float32(10)  # a row's look-ups are below its exact score with probability e^-10 at most
+DOUBT = 7.0  # a row's look-ups are below its exact score with probability e^-3 at most
+MOST_TOWARDS = 1.0  # what is not known, as a share of what is, at the most
 MARGIN = np.float32(4)  # standard deviations by which products may be below a row's exact score: 3 in 100,000 are more
 FAR = np.float32(1 << 30)
 TINY = np.float32(1e-22)  # least step, so that biases up to 10^16 times its inverse are finite
@@ -92,10 +93,13 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
 
     Each table's minimum goes into the start; all share one step, so that look-ups add up without weights.
 
-    What a piece does not tell, the exact level less the piece's value, is taken for a chance of known mean square and
-    range. By Chernoff's bound the sum of such chances exceeds ``DOUBT / t + sum_j log E[exp(t p_j chance_j)] / t`` with
-    probability ``exp(-DOUBT)`` at most, for any t. The logarithms depend on the piece's value: they go into the tables,
-    so rows whose levels stand far apart have a larger margin than others.
+    What the first part of a code does not tell is taken for a sum of many chances, of variance V for this query and v
+    for this row. By Chernoff's bound a normal one exceeds ``DOUBT / t + t v / 2`` with probability ``exp(-DOUBT)``, for
+    any t; the best for v = V is taken, and v depends on the pieces' values: it goes into the tables, so rows whose
+    levels stand far apart have a larger margin than others.
+
+    The best rows are not any rows. They lie towards the query, in what is known as in what is not: among rows of which
+    the known part, of variance U, is far out, the unknown part is expected to be V / U of it (exponential tilting).
 
     Parameters
     ----------
@@ -105,43 +109,33 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
     """
     nibbles = 2 * QUAD * len(lookups)
     table = np.zeros((nibbles, 16), dtype=np.float32)
-    base, variance = np.float32(0), np.float32(0)
+    whole, unknown, middle, base = 0.0, 0.0, 0.0, 0.0
+    for j in range(len(p)):
+        weight = np.float64(p[j])
+        mean, variance, left, unread = meaning.spread[:, j]
+        whole += weight * weight * variance
+        unknown += weight * weight * left
+        base += weight * (meaning.fixed[j] + unread * mean)
+        middle += weight * (1 - unread) * mean
+    towards = min(unknown / (whole - unknown), MOST_TOWARDS) if whole > unknown else MOST_TOWARDS
+    base -= towards * middle
     for n in range(len(meaning.pieces)):
         j, _, width, nibble, position = meaning.pieces[n]
         if nibble < 2 * meaning.first_pairs:
+            weight = p[j] * np.float32(1 + towards)
             for value in range(16):
-                table[nibble, value] += p[j] * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
-            mean = np.float32(0)
-            for value in range(1 << width):
-                mean += meaning.piece_spread[n, 0, value]
-            variance += p[j] * p[j] * mean / np.float32(1 << width)
+                table[nibble, value] += weight * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
+    rounding = np.float64(_step(table)) ** 2 * nibbles / 12  # an entry's rounding is uniform in a step
+    t = np.sqrt(2 * DOUBT / (unknown + rounding)) if unknown + rounding > 0 else 0.0
+    for n in range(len(meaning.pieces)):
+        j, _, width, nibble, position = meaning.pieces[n]
+        if nibble < 2 * meaning.first_pairs:
+            factor = np.float32(0.5 * t * p[j] * p[j])
+            for value in range(16):
+                table[nibble, value] += factor * meaning.piece_spread[n, (value >> position) & ((1 << width) - 1)]
     for j in range(len(p)):
-        base += p[j] * meaning.fixed[j] + p[j] * meaning.unread[0, j]
-        variance += p[j] * p[j] * meaning.unread[1, j]
-    rounding = np.float32(nibbles / 12)  # mean square, in steps: rounding is uniform in a step
-    variance += _step(table) ** 2 * rounding
-    t = np.float32(0)
-    if variance == np.inf:  # squares of values beyond 1e9 may be: then the margin is what is certain
-        for n in range(len(meaning.pieces)):
-            j, _, width, nibble, position = meaning.pieces[n]
-            if nibble < 2 * meaning.first_pairs:
-                for value in range(16):
-                    _, low, high = meaning.piece_spread[n, :, (value >> position) & ((1 << width) - 1)]
-                    table[nibble, value] += max(p[j] * low, p[j] * high)
-        for j in range(len(p)):
-            base += max(p[j] * meaning.unread[2, j], p[j] * meaning.unread[3, j])
-        base += _step(table) * np.float32(nibbles)
-    elif variance > 0:
-        t = np.sqrt(np.float32(2) * DOUBT / variance)
-        for n in range(len(meaning.pieces)):
-            j, _, width, nibble, position = meaning.pieces[n]
-            if nibble < 2 * meaning.first_pairs:
-                for value in range(16):
-                    square, low, high = meaning.piece_spread[n, :, (value >> position) & ((1 << width) - 1)]
-                    table[nibble, value] += excess(t, p[j], square, low, high)
-        for j in range(len(p)):
-            base += excess(t, p[j], meaning.unread[1, j], meaning.unread[2, j], meaning.unread[3, j])
-        base += DOUBT / t
+        base += 0.5 * t * np.float64(p[j]) ** 2 * meaning.spread[2, j] * meaning.spread[3, j]
+    base += DOUBT / t if t > 0 else 0.0
     for nibble in range(nibbles):
         least = table[nibble].min()
         base += least
@@ -151,25 +145,8 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
         pair, part = nibble // 2, nibble % 2
         for value in range(16):
             lookups[pair // QUAD, part, pair % QUAD, value] = np.int64(table[nibble, value] / step + np.float32(0.5))
-    base += np.float32(0.5) * t * step * step * rounding
-    return as_start(base / step), step
-
-
-@njit(nogil=True, cache=True)
-def excess(t: np.float32, weight: np.float32, square: np.float32, low: np.float32, high: np.float32) -> np.float32:
-    """Bound ``log E[exp(t weight x)] / t`` of a chance x of mean 0, given its mean square and its range.
-
-    The lesser of Hoeffding's bound, which knows the range, and Bennett's, which knows the mean square and the largest
-    value ("Probability inequalities for the sum of independent random variables", 1962).
-    """
-    most = high if weight > 0 else -low
-    x = t * abs(weight) * most
-    # (e^x - 1 - x) / x²; beyond x = 2, where the series would need more terms, Hoeffding's bound is the lesser
-    series = np.float32(0.5) + x * (
-        np.float32(1 / 6) + x * (np.float32(1 / 24) + x * (np.float32(1 / 120) + x * np.float32(1 / 500)))
-    )
-    range_ = high - low
-    return t * weight * weight * min(square * series, range_ * range_ * np.float32(0.125))
+    base += 0.5 * t * rounding
+    return as_start(np.float32(base / step)), step
 
 
 @njit(nogil=True, cache=True)

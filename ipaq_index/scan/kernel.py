@@ -356,7 +356,7 @@ def settle(
     best: Best,
 ) -> None:
     """Score the waiting rows of queries ``begin`` to ``end`` - 1 exactly and keep the best."""
-    bits, eight, places = np.empty(1, dtype=np.int32), make_eight(rows), np.empty(ROWS, dtype=np.int64)
+    bits, eight, places = np.empty(1, dtype=np.int32), make_eight(rows, meaning), np.empty(ROWS, dtype=np.int64)
     for q in range(begin, end):
         table, keys, kept, scores, query = waiting.table[q], best.keys[q], best.rows[q], best.scores[q], p[q]
         gathered, last = 0, 3 * waiting.counts[q]
@@ -441,7 +441,7 @@ def join(best: Best, other: Best) -> None:
 @njit(nogil=True, cache=True)
 def score_rows(rows: Rows, meaning: Meaning, p: Floats, numbers: Integers, scores: Floats) -> None:
     """Score some rows exactly for each query: ``scores`` is (nq, rows)."""
-    bits, known, eight = np.empty(1, dtype=np.int32), known_parts(p, meaning), make_eight(rows)
+    bits, known, eight = np.empty(1, dtype=np.int32), known_parts(p, meaning), make_eight(rows, meaning)
     for q in range(len(p)):
         for first in range(0, len(numbers), ROWS):
             gathered = min(ROWS, len(numbers) - first)

@@ -2,8 +2,8 @@
 
 Byte ``blocks[b, p, i]`` holds nibbles 2p (low half) and 2p + 1 (high half) of row 32 b + i: one 32-byte load brings a
 pair of nibbles of 32 rows. A dimension's symbol is cut into pieces of at most 4 bits (4 = 4, 5 = 4 + 1), and pieces
-fill nibbles. Long codes stand in two parts: first the high bits of all dimensions, which a search for few queries
-reads of every row, then the low bits, which it reads of promising rows only.
+fill nibbles. Long codes stand in two parts, in arrays of their own: the high bits of all dimensions in ``blocks``,
+which a search for few queries reads from end to end, the low bits in ``rest``, which it reads of promising rows only.
 """
 
 import numpy as np
@@ -12,12 +12,14 @@ from numba import njit
 
 BLOCK = 32
 NIBBLE = 4
-SPLIT_PAIRS = 64  # from here on codes stand in two parts: shorter ones stay in the cache, and their runs are too short
-SPLIT_SHARE = 0.45  # of the bits, at least, stand in the first part
+VERSION = 2  # of this module's rules; an index file says which one its codes follow
+SPLIT_PAIRS = 16  # from here on codes stand in two parts
+QUAD = 4  # pairs of nibbles that one instruction adds up: the first part fills whole ones
 
 Blocks = npt.NDArray[np.uint8]
 Symbols = npt.NDArray[np.uint8]
 Pieces = npt.NDArray[np.int64]
+Widths = npt.NDArray[np.int64]
 
 
 class Layout:
@@ -27,26 +29,27 @@ class Layout:
     ----------
     bits : (d,) uint8
         Bits of each dimension, 0 to 8.
+    version : int
+        1: as it was in files up to November 2026, whose ``blocks`` hold both parts.
 
     Attributes
     ----------
     bits : (d,) uint8
     pieces : (n, 5) int64
         One row a piece: dimension, shift within its symbol, width, nibble, position within the nibble; sorted by
-        dimension, a dimension's high bits first.
+        dimension, a dimension's high bits first. Nibbles from ``2 * first_pairs`` on are those of the second part.
     pairs : int
         Pairs of nibbles, which is also the bytes that a row's codes take: ``ceil(sum(bits) / 8)``.
     first_pairs : int
         Pairs of the first part, or all.
     """
 
-    def __init__(self, bits: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, bits: npt.NDArray[np.uint8], version: int = VERSION) -> None:
         self.bits = bits
         widths = bits.astype(np.int64)
         self.pairs = _pairs(widths)
-        low = _low_bits(widths) if self.pairs >= SPLIT_PAIRS else 0
-        high = np.maximum(widths - low, 0)
-        self.first_pairs = _pairs(high) if low else self.pairs
+        high = _high_bits(widths, self.pairs) if version == VERSION else _high_bits_1(widths, self.pairs)
+        self.first_pairs = _pairs(high)
         self.pieces = _place(_cut(high, widths - high), _cut(widths - high, 0), 2 * self.first_pairs, 2 * self.pairs)
 
     @property
@@ -54,24 +57,29 @@ class Layout:
         """Bytes of codes a row takes."""
         return self.pairs
 
-    def pack(self, symbols: Symbols, blocks: Blocks, row: int) -> None:
-        """Write rows ``row`` to ``row + m - 1``; nothing else in ``blocks`` changes.
+    def empty(self, blocks: int) -> tuple[Blocks, Blocks]:
+        """Return room for blocks, all 0: (blocks, first_pairs, 32) and (blocks, pairs - first_pairs, 32) uint8."""
+        first, second = self.first_pairs, self.pairs - self.first_pairs
+        return np.zeros((blocks, first, BLOCK), dtype=np.uint8), np.zeros((blocks, second, BLOCK), dtype=np.uint8)
+
+    def pack(self, symbols: Symbols, blocks: Blocks, rest: Blocks, row: int) -> None:
+        """Write rows ``row`` to ``row + m - 1``; nothing else changes.
 
         Parameters
         ----------
         symbols : (m, d) uint8
             Codes below ``2**bits`` of their dimension.
-        blocks : (nb, pairs, 32) uint8
+        blocks, rest : (nb, first_pairs, 32), (nb, pairs - first_pairs, 32) uint8
             Written in place.
         row : int
             The first row.
         """
-        pack(symbols, self.pieces, blocks, row)
+        pack(symbols, self.pieces, blocks, rest, row)
 
-    def unpack(self, blocks: Blocks, rows: npt.NDArray[np.int64]) -> Symbols:
+    def unpack(self, blocks: Blocks, rest: Blocks, rows: npt.NDArray[np.int64]) -> Symbols:
         """Return the symbols of ``rows`` (r,), (r, d) uint8."""
         symbols = np.zeros((len(rows), len(self.bits)), dtype=np.uint8)
-        unpack(blocks, self.pieces, rows, symbols)
+        unpack(blocks, rest, self.pieces, rows, symbols)
         return symbols
 
 
@@ -79,14 +87,30 @@ def _pairs(widths: npt.NDArray[np.int64]) -> int:
     return -(-int(widths.sum()) // (2 * NIBBLE))
 
 
-def _low_bits(widths: npt.NDArray[np.int64]) -> int:
-    """Return how many low bits of every dimension stand in the second part.
+def _high_bits(widths: Widths, pairs: int) -> Widths:
+    """Return how many high bits of each dimension stand in the first part, about half of all.
 
-    The same number everywhere, as all dimensions have about the same error: that halves the bits at the least error
-    (reverse water-filling). At 384-d and 4 bits, with half of the bits, 22 to 25 rows held the ten best.
+    All dimensions have about the same error. A bit less makes it four times as large, so half of the bits at the least
+    error are those that leave each dimension the same number of bits behind, give or take one (reverse water-filling);
+    the early dimensions of as many bits vary more. Codes that are short, or have hardly a bit a dimension, are one part.
     """
-    least = SPLIT_SHARE * widths.sum()
-    return max(low for low in range(NIBBLE + 1) if np.maximum(widths - low, 0).sum() >= least)
+    budget = 2 * NIBBLE * 16 if pairs == 25 else 2 * NIBBLE * QUAD * round(pairs / (2 * QUAD))
+    if pairs < SPLIT_PAIRS or budget < np.count_nonzero(widths):
+        return widths
+    low = min(n for n in range(1, 9) if np.maximum(widths - n, 0).sum() <= budget)
+    high = np.maximum(widths - low, 0)
+    more = np.flatnonzero(widths >= low)[: budget - int(high.sum())]
+    high[more] += 1
+    return high
+
+
+def _high_bits_1(widths: Widths, pairs: int) -> Widths:
+    """Return the same for version 1: codes of 64 pairs and more, at least 45 % of the bits."""
+    if pairs < 64:
+        return widths
+    least = 0.45 * widths.sum()
+    low = max(n for n in range(NIBBLE + 1) if np.maximum(widths - n, 0).sum() >= least)
+    return np.maximum(widths - low, 0)
 
 
 def _cut(widths: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64] | int) -> list[tuple[int, int, int]]:
@@ -141,23 +165,32 @@ def _partnered(count: int) -> npt.NDArray[np.int64]:
 
 
 @njit(nogil=True, cache=True)
-def pack(symbols: Symbols, pieces: Pieces, blocks: Blocks, row: int) -> None:
+def pack(symbols: Symbols, pieces: Pieces, blocks: Blocks, rest: Blocks, row: int) -> None:
     """Write symbols into blocks; see `Layout.pack`."""
+    first = blocks.shape[1]
     for i in range(symbols.shape[0]):
         block, lane = (row + i) // BLOCK, (row + i) % BLOCK
         blocks[block, :, lane] = 0
+        rest[block, :, lane] = 0
         for n in range(pieces.shape[0]):
             j, shift, width, nibble, position = pieces[n]
             value = (np.int64(symbols[i, j]) >> shift) & ((1 << width) - 1)
-            blocks[block, nibble // 2, lane] |= np.uint8(value << (position + NIBBLE * (nibble % 2)))
+            pair, code = nibble // 2, np.uint8(value << (position + NIBBLE * (nibble % 2)))
+            if pair < first:
+                blocks[block, pair, lane] |= code
+            else:
+                rest[block, pair - first, lane] |= code
 
 
 @njit(nogil=True, cache=True)
-def unpack(blocks: Blocks, pieces: Pieces, rows: npt.NDArray[np.int64], symbols: Symbols) -> None:
+def unpack(blocks: Blocks, rest: Blocks, pieces: Pieces, rows: npt.NDArray[np.int64], symbols: Symbols) -> None:
     """Read symbols (zeros on entry) of some rows; see `Layout.unpack`."""
+    first = blocks.shape[1]
     for i in range(len(rows)):
         block, lane = rows[i] // BLOCK, rows[i] % BLOCK
         for n in range(pieces.shape[0]):
             j, shift, width, nibble, position = pieces[n]
-            value = np.int64(blocks[block, nibble // 2, lane]) >> (position + NIBBLE * (nibble % 2))
+            pair = nibble // 2
+            code = np.int64(blocks[block, pair, lane] if pair < first else rest[block, pair - first, lane])
+            value = code >> (position + NIBBLE * (nibble % 2))
             symbols[i, j] |= np.uint8((value & ((1 << width) - 1)) << shift)

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index.scan.layout import NIBBLE, Blocks, Layout, Pieces
+from ipaq_index.scan.layout import NIBBLE, QUAD, Blocks, Layout, Pieces
 
-QUAD = 4  # dimensions, or pairs of nibbles, that one instruction adds up
 TOP_LEVEL = 127  # levels are rounded to 0 ... 127: products with 8-bit weights then add up in 16 bits on every CPU
 
 Floats = npt.NDArray[np.float32]
@@ -27,12 +26,11 @@ class Meaning(NamedTuple):
         See `Layout`.
     piece_values : (n, 16) float32
         What a scan by look-ups adds, times the query's coordinate, for each value of a piece; 0 in the second part.
-    piece_spread : (n, 3, 16) float32
-        What is not known of a level when the piece is, the level less the sum of the dimension's piece values: mean
-        square, least and most; 0 but for a dimension's first piece.
-    unread : (4, d) float32
-        Of dimensions that have no bits in the first part: mean level, and mean square, least and most of what is not
-        known; else 0.
+    piece_spread : (n, 16) float32
+        Variance of what is not known of a level when the piece is; 0 but for a dimension's first piece.
+    spread : (4, d) float32
+        Mean and variance of each dimension's levels, the variance that is left when the first part is known, and
+        whether that has no bits of the dimension, 1 or 0.
     fixed : (d,) float32
         The level of dimensions without bits, else 0.
     steps : (n, 4) int64
@@ -55,7 +53,7 @@ class Meaning(NamedTuple):
     pieces: Pieces
     piece_values: Floats
     piece_spread: Floats
-    unread: Floats
+    spread: Floats
     fixed: Floats
     steps: Integers
     active: Integers
@@ -75,6 +73,7 @@ class Rows(NamedTuple):
     """
 
     blocks: Blocks
+    rest: Blocks
     side: np.ndarray
     bias: npt.NDArray[np.float32 | np.uint8]
     words: Words
@@ -90,8 +89,6 @@ class CodeBook:
         Where each dimension's bits lie.
     levels : (d, L) float32
         Level sets.
-    symbol_levels : (d, 256) float32
-        The value that the scan takes for a symbol before exact scoring.
     next_state : (S, 2) uint8
         Trellis-coded level sets: symbol c in state s stands for level 2 c + (s & 1), and ``next_state[s, c & 1]``
         follows, which is ``(s >> 1) ^ (s & 1) A ^ (c & 1) B``. With one state, symbols are levels. Dimensions without
@@ -110,7 +107,6 @@ class CodeBook:
         self,
         layout: Layout,
         levels: Floats,
-        symbol_levels: Floats,
         next_state: npt.NDArray[np.uint8],
         scale_format: tuple[int, int, int],
     ) -> None:
@@ -118,12 +114,10 @@ class CodeBook:
         self.bits = float(np.mean(layout.bits))
         feedback = _feedback(next_state)
         trellis = feedback[2] > 0
-        values = _piece_values(layout, symbol_levels)
         active = _active(layout, trellis)
         self.meaning = Meaning(
             layout.pieces,
-            values,
-            *_spread(layout, values, levels, trellis),
+            *_known(layout, levels, trellis),
             np.where(layout.bits == 0, levels[:, 0], np.float32(0)),
             _steps(layout),
             active,
@@ -148,8 +142,8 @@ class PackedCodes:
     ----------
     codebook : CodeBook
         What the codes mean.
-    blocks : (nb, pairs, 32) uint8
-        Codes of 32 rows a block.
+    blocks, rest : (nb, first_pairs, 32), (nb, pairs - first_pairs, 32) uint8
+        Codes of 32 rows a block, in two parts; see `Layout`.
     side : (32 nb,) uint8 or uint16
         Scale and start state of each row.
     bias : (32 nb,) float32 or None
@@ -160,6 +154,7 @@ class PackedCodes:
 
     codebook: CodeBook
     blocks: Blocks
+    rest: Blocks
     side: np.ndarray
     bias: Floats | None
     count: int
@@ -168,7 +163,7 @@ class PackedCodes:
         """Return the rows as kernels take them."""
         bias = np.empty(0, dtype=np.uint8) if self.bias is None else self.bias
         words = np.empty(0, dtype=np.uint32) if allowed is None else allowed
-        return Rows(self.blocks, self.side, bias, words, self.count)
+        return Rows(self.blocks, self.rest, self.side, bias, words, self.count)
 
 
 def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
@@ -181,48 +176,53 @@ def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
     return a, b, 255
 
 
-def _piece_values(layout: Layout, symbol_levels: Floats) -> Floats:
-    """Return the value of each piece's bits: the sum over a dimension's pieces is the best by least squares.
+def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Floats, Floats]:
+    """Return `Meaning.piece_values`, ``piece_spread`` and ``spread``.
 
-    A dimension of one piece has its levels. Of several, the first has the mean level of the symbols that share its
-    bits, and the others mean offsets from the mean of all; exact scoring takes the level itself.
+    A piece's value is the mean level of the symbols that have its bits, less the values of the dimension's pieces
+    before it; exact scoring takes the level itself.
     """
     values = np.zeros((len(layout.pieces), 1 << NIBBLE), dtype=np.float32)
-    seen = set()
-    for n, (j, shift, width, nibble, _) in enumerate(layout.pieces):
-        if nibble >= 2 * layout.first_pairs:
-            continue
-        table = symbol_levels[j, : 1 << int(layout.bits[j])].astype(np.float64)
-        if j in seen:
-            table -= table.mean()
-        seen.add(j)
-        values[n, : 1 << width] = table.reshape(-1, 1 << width, 1 << shift).mean((0, 2))
-    return values
-
-
-def _spread(layout: Layout, values: Floats, levels: Floats, trellis: bool) -> tuple[Floats, Floats]:
-    """Return `Meaning.piece_spread` and `Meaning.unread`, all levels that share a piece counting alike."""
-    spread = np.zeros((len(values), 3, 1 << NIBBLE), dtype=np.float32)
-    unread = np.zeros((4, len(levels)), dtype=np.float32)
+    left = np.zeros_like(values)
+    spread = np.zeros((4, len(levels)), dtype=np.float32)
     read = layout.pieces[:, 3] < 2 * layout.first_pairs
     for j in np.flatnonzero(layout.bits):
         errors = levels[j, : 1 << int(layout.bits[j]) + trellis].astype(np.float64)
+        shares = _shares(errors)
         symbols = np.arange(len(errors)) >> int(trellis)
+        mean = shares @ errors
+        spread[:2, j] = mean, shares @ (errors - mean) ** 2
         own = np.flatnonzero(read & (layout.pieces[:, 0] == j))
         for n in own:
-            _, shift, width, _, _ = layout.pieces[n]
-            errors -= values[n, (symbols >> shift) & ((1 << width) - 1)]
-        if not len(own):
-            mean = errors.mean()
-            errors -= mean
-            unread[:, j] = mean, np.mean(errors**2), errors.min(), errors.max()
-            continue
-        _, shift, width, _, _ = layout.pieces[own[0]]
-        groups = (symbols >> shift) & ((1 << width) - 1)
-        for value in range(1 << width):
-            part = errors[groups == value]
-            spread[own[0], :, value] = np.mean(part**2), part.min(), part.max()
-    return spread, unread
+            groups = _groups(layout.pieces[n], symbols)
+            means = np.bincount(groups, shares * errors) / np.bincount(groups, shares)
+            values[n, : len(means)] = means
+            errors -= means[groups]
+        if len(own):
+            groups = _groups(layout.pieces[own[0]], symbols)
+            variances = np.bincount(groups, shares * errors**2) / np.bincount(groups, shares)
+            left[own[0], : len(variances)] = variances
+        spread[2:, j] = (shares @ errors**2, 0) if len(own) else (spread[1, j], 1)
+    return values, left, spread
+
+
+def _groups(piece: Integers, symbols: Integers) -> Integers:
+    _, shift, width, _, _ = piece
+    return (symbols >> shift) & ((1 << width) - 1)
+
+
+def _shares(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Estimate how often each of some sorted levels is used: they lie closer where there are more values.
+
+    On GloVe and Debian, at 2 to 7 bits, frequencies go with the power -0.5 to -1.1 of the spacing; with -1, the
+    variance that they give is 0.9 to 1.2 times the true one, with 0 it is 1.4 to 2.4 times that.
+    """
+    if len(levels) < 3:
+        return np.full(len(levels), 1 / len(levels))
+    spacing = np.gradient(levels)
+    shares = 1 / np.maximum(spacing, max(1e-3 * float(spacing.max()), np.finfo(np.float64).tiny))
+    found: npt.NDArray[np.float64] = shares / shares.sum()
+    return found
 
 
 def _steps(layout: Layout) -> Integers:

@@ -62,10 +62,10 @@ def test_products(name, expected):
 @pytest.mark.parametrize(("name", "expected"), [("avx512", "vpermb"), ("avx2", "vpshufb"), ("neon", "tbl")])
 def test_decoding(name, expected):
     def body(builder, arguments):
-        codes, side, levels, steps, active, tables, stride, quads = arguments[:8]
-        blocks = [(codes, side, levels)] * max(1, DENSE[name].decoded // 32)
+        first, second, own, side, levels, steps, active, tables, stride, quads = arguments[:10]
+        blocks = [((first, second), side, levels)] * max(1, DENSE[name].decoded // 32)
         emit_dense.decode(
-            builder, DENSE[name], emit.I16, blocks, steps, active, (tables, stride), quads, arguments[8:], FORMAT
+            builder, DENSE[name], emit.I16, blocks, own, steps, active, (tables, stride), quads, arguments[10:], FORMAT
         )
 
-    assert f"\t{expected}" in assembly(name, 11, body)
+    assert f"\t{expected}" in assembly(name, 13, body)

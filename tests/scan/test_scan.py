@@ -48,13 +48,14 @@ def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
             values[i, j] = float(scale) * levels[j, level]
     plan = Layout(bits)
     rows = 32 * (-(-n // 32) + 2)
-    blocks = rng.integers(0, 256, (rows // 32, plan.pairs, 32)).astype(np.uint8)  # spare room holds anything
-    plan.pack(symbols, blocks, 0)
-    symbol_levels = levels[:, :256] if states == 1 else levels.reshape(d, 256, 2).mean(2)
-    codebook = CodeBook(plan, levels, symbol_levels, next_state, format_)
+    parts = plan.empty(rows // 32)
+    for part in parts:
+        part[:] = rng.integers(0, 256, part.shape)  # spare room holds anything
+    plan.pack(symbols, *parts, 0)
+    codebook = CodeBook(plan, levels, next_state, format_)
     bias = rng.standard_normal(rows).astype(np.float32) if with_bias else None
     side = np.concatenate([side, rng.integers(0, 99, rows - n).astype(side_dtype)])
-    return PackedCodes(codebook, blocks, side, bias, n), symbols, values
+    return PackedCodes(codebook, *parts, side, bias, n), symbols, values
 
 
 @pytest.mark.parametrize(
@@ -64,19 +65,19 @@ def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
 def test_pack_and_unpack(bits, n):
     packed, symbols, _ = case(n, bits)
     rows = np.random.default_rng(1).permutation(n)
-    np.testing.assert_array_equal(packed.codebook.layout.unpack(packed.blocks, rows), symbols[rows])
+    np.testing.assert_array_equal(packed.codebook.layout.unpack(packed.blocks, packed.rest, rows), symbols[rows])
     assert packed.codebook.layout.pairs == packed.codebook.layout.code_bytes == pytest.approx(sum(bits) / 8, abs=1)
 
 
 def test_packing_touches_only_its_rows():
     packed, symbols, _ = case(100, [4, 3, 1, 8])
     before = packed.blocks.copy()
-    packed.codebook.layout.pack(symbols[5:40] ^ 1, packed.blocks, 37)
+    packed.codebook.layout.pack(symbols[5:40] ^ 1, packed.blocks, packed.rest, 37)
     changed = np.zeros(len(before) * 32, dtype=bool)
     changed[37:72] = True
     lanes = changed.reshape(-1, 1, 32)
     np.testing.assert_array_equal(np.where(lanes, 0, packed.blocks), np.where(lanes, 0, before))
-    np.testing.assert_array_equal(packed.codebook.layout.unpack(packed.blocks, np.arange(37, 72)), symbols[5:40] ^ 1)
+    np.testing.assert_array_equal(packed.codebook.layout.unpack(packed.blocks, packed.rest, np.arange(37, 72)), symbols[5:40] ^ 1)
 
 
 def test_full_nibbles_waste_nothing():
@@ -85,14 +86,21 @@ def test_full_nibbles_waste_nothing():
 
 
 def test_layout_kernels_equal_their_twins():
-    packed, symbols, _ = case(40, [3, 5, 1])
+    packed, symbols, _ = case(40, [3, 5, 1] + [4] * 32)
     pieces = packed.codebook.layout.pieces
-    blocks = np.zeros_like(packed.blocks)
-    layout.pack.py_func(symbols, pieces, blocks, 0)
-    np.testing.assert_array_equal(packed.codebook.layout.unpack(blocks, np.arange(40)), symbols)
+    parts = packed.codebook.layout.empty(len(packed.blocks))
+    layout.pack.py_func(symbols, pieces, *parts, 0)
+    np.testing.assert_array_equal(packed.codebook.layout.unpack(*parts, np.arange(40)), symbols)
     twin = np.zeros_like(symbols)
-    layout.unpack.py_func(blocks, pieces, np.arange(40), twin)
+    layout.unpack.py_func(*parts, pieces, np.arange(40), twin)
     np.testing.assert_array_equal(twin, symbols)
+
+
+def test_the_first_part_has_the_high_bits_of_all_dimensions():
+    plan = Layout(np.array([6, 5, 5, 4, 4, 4, 4, 4] * 4, dtype=np.uint8))  # 18 pairs
+    assert plan.first_pairs == 8
+    first = plan.pieces[plan.pieces[:, 3] < 2 * plan.first_pairs]
+    np.testing.assert_array_equal(np.bincount(first[:, 0], first[:, 2]), [4, 3, 3, 2, 2, 2, 2, 2] * 2 + [3, 2, 2] + [1] * 5 + [3, 2, 2] + [1] * 5)
 
 
 def test_wide_nibbles_share_bytes_with_narrow_ones():
@@ -149,10 +157,10 @@ def assert_alike(found, expected, end, used, twin, whole=False):
 @pytest.mark.parametrize(("with_bias", "side_dtype"), [(False, np.uint16), (True, np.uint8)])
 def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype):
     rng = np.random.default_rng(0)
-    for pairs in (1, 2, 3, 4, 5, 8, 300):  # 300: beyond what 16-bit sums hold
+    for pairs in (1, 2, 3, 4, 5, 8, 600):  # half of 600, the first part, is beyond what 16-bit sums hold
         packed, _, _ = case(96, [4] * (2 * pairs), with_bias=with_bias, side_dtype=side_dtype)
-        rows, meaning = packed.rows(None), packed.codebook.meaning._replace(first_pairs=pairs)
-        tables = np.zeros((-(-pairs // 4), 2, 4, 16), np.uint8)
+        rows, meaning = packed.rows(None), packed.codebook.meaning
+        tables = np.zeros((-(-meaning.first_pairs // 4), 2, 4, 16), np.uint8)
         used = make_frame(tables, 1)
         p = rng.standard_normal(2 * pairs).astype(np.float32)
         used.start[0], step = fill_lookups(p, meaning, tables)
@@ -171,7 +179,7 @@ def test_products_are_alike_on_every_instruction_set(name, with_bias, side_dtype
     if states == 256 and side_dtype == np.uint8:
         return  # no bits are left for the scale
     rng = np.random.default_rng(1)
-    bits = [4, 3, 1, 8, 0, 7, 2, 5, 6]
+    bits = [4, 3, 1, 8, 0, 7, 2, 5, 6] * 4  # 18 pairs: two parts
     packed, _, _ = case(130, bits, with_bias=with_bias, states=states, side_dtype=side_dtype)
     rows, meaning = packed.rows(None), packed.codebook.meaning
     quads = len(meaning.active) // 4
@@ -187,7 +195,7 @@ def test_products_are_alike_on_every_instruction_set(name, with_bias, side_dtype
     block.decode(isa.NAMES[name], rows, meaning, twin_tile, 5)
     for one, other in zip(tile, twin_tile, strict=True):
         np.testing.assert_array_equal(one[:5], other[:5])
-    weights = make_weights(rng.standard_normal((12, 9)).astype(np.float32), meaning, False)
+    weights = make_weights(rng.standard_normal((12, len(bits))).astype(np.float32), meaning, False)
     tables = np.ascontiguousarray(weights.values.view(np.uint8).reshape(12, quads, 4).transpose(1, 0, 2))
     used = make_frame(tables, 12)
     used.start[:], used.bars[0] = weights.start, weights.inverse
@@ -202,14 +210,15 @@ def test_products_are_alike_on_every_instruction_set(name, with_bias, side_dtype
 
 def test_row_totals_equal_their_twin():
     for states in (1, 8):
-        packed, _, values = case(64, [4, 3, 1, 8, 0, 7, 2, 5, 6], states=states)
-        p = np.random.default_rng(1).standard_normal((1, 9)).astype(np.float32)
+        packed, _, values = case(64, [4, 3, 1, 8, 0, 7, 2, 5, 6] * 4, states=states)
+        p = np.random.default_rng(1).standard_normal((1, 36)).astype(np.float32)
         rows, meaning = packed.rows(None), packed.codebook.meaning
         scores = np.zeros((1, 64), np.float32)
         kernel.score_rows(rows, meaning, p, np.arange(64), scores)
         scales = [block.scale.py_func(side, meaning.scale_format, np.zeros(1, np.int32)) for side in packed.side[:64]]
         totals = np.array([block.row_total(rows, meaning, p[0], row) for row in range(64)])
-        np.testing.assert_array_equal(scores[0], scales * (totals + p[0, 4] * meaning.fixed[4]))
+        known = kernel.known_parts(p, meaning)[0]
+        np.testing.assert_array_equal(scores[0], scales * (totals + known))
         np.testing.assert_allclose(scores[0], values @ p[0].astype(np.float64), rtol=1e-5, atol=1e-4)
 
 
