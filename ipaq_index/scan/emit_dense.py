@@ -128,7 +128,9 @@ def decode(
         Of `Meaning`; ``tables`` with its stride.
     """
     for part in range(max(1, BLOCK // dense.decoded)):
-        _decode_rows(builder, dense, kind, blocks, 16 * part, own, steps, active, tables, quads, feedback, scale_format[0])
+        _decode_rows(
+            builder, dense, kind, blocks, 16 * part, own, steps, active, tables, quads, feedback, scale_format[0]
+        )
 
 
 def _decode_rows(

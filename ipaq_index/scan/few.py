@@ -185,7 +185,13 @@ def score(
     keys, numbers, shifts = candidates
     q, p, eight, bits, places, later = query.number, query.p, room.eight, room.bits, room.now, room.ahead
     best_keys, best_rows, best_scores, floors = best.keys[q], best.rows[q], best.scores[q], best.floors
-    side, bias, scale_format, eight_rows, totals = rows.side, rows.bias, meaning.scale_format, eight.numbers, eight.totals
+    side, bias, scale_format, eight_rows, totals = (
+        rows.side,
+        rows.bias,
+        meaning.scale_format,
+        eight.numbers,
+        eight.totals,
+    )
     held, k = best.counts[q], len(best_keys)
     next_, taken = 0, 0
     while True:

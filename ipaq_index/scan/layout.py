@@ -6,6 +6,8 @@ fill nibbles. Long codes stand in two parts, in arrays of their own: the high bi
 which a search for few queries reads from end to end, the low bits in ``rest``, which it reads of promising rows only.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -14,6 +16,8 @@ BLOCK = 32
 NIBBLE = 4
 VERSION = 2  # of this module's rules; an index file says which one its codes follow
 SPLIT_PAIRS = 16  # from here on codes stand in two parts
+SPLIT_SHARE = 0.75  # of the pairs may be in the first part: beyond, the second is not worth its while
+FIRST_BITS = 2  # of each dimension, on average, stand in the first part
 QUAD = 4  # pairs of nibbles that one instruction adds up: the first part fills whole ones
 
 Blocks = npt.NDArray[np.uint8]
@@ -88,15 +92,18 @@ def _pairs(widths: npt.NDArray[np.int64]) -> int:
 
 
 def _high_bits(widths: Widths, pairs: int) -> Widths:
-    """Return how many high bits of each dimension stand in the first part, about half of all.
+    """Return how many high bits of each dimension stand in the first part, half of all or a little more.
 
     All dimensions have about the same error. A bit less makes it four times as large, so half of the bits at the least
     error are those that leave each dimension the same number of bits behind, give or take one (reverse water-filling);
-    the early dimensions of as many bits vary more. Codes that are short, or have hardly a bit a dimension, are one part.
+    the early dimensions of as many bits vary more. Two bits a dimension at the least: they leave an eighth of the
+    variance unknown, one bit a third, and then most rows would have to be scored exactly. Short codes are one part.
     """
-    budget = 2 * NIBBLE * 16 if pairs == 25 else 2 * NIBBLE * QUAD * round(pairs / (2 * QUAD))
-    if pairs < SPLIT_PAIRS or budget < np.count_nonzero(widths):
+    least = max(pairs / 2, FIRST_BITS * np.count_nonzero(widths) / (2 * NIBBLE))
+    first = QUAD * math.ceil(least / QUAD)
+    if pairs < SPLIT_PAIRS or first > SPLIT_SHARE * pairs:
         return widths
+    budget = 2 * NIBBLE * first
     low = min(n for n in range(1, 9) if np.maximum(widths - n, 0).sum() <= budget)
     high = np.maximum(widths - low, 0)
     more = np.flatnonzero(widths >= low)[: budget - int(high.sum())]

@@ -26,8 +26,9 @@ class Meaning(NamedTuple):
         See `Layout`.
     piece_values : (n, 16) float32
         What a scan by look-ups adds, times the query's coordinate, for each value of a piece; 0 in the second part.
-    piece_spread : (n, 16) float32
-        Variance of what is not known of a level when the piece is; 0 but for a dimension's first piece.
+    left : (2, d, m) float32
+        What the first part does not tell of each level, the level less what look-ups add; and how frequent the level is
+        among those that share the dimension's first piece, or among all if that is not in the first part.
     spread : (4, d) float32
         Mean and variance of each dimension's levels, the variance that is left when the first part is known, and
         whether that has no bits of the dimension, 1 or 0.
@@ -52,7 +53,7 @@ class Meaning(NamedTuple):
 
     pieces: Pieces
     piece_values: Floats
-    piece_spread: Floats
+    left: Floats
     spread: Floats
     fixed: Floats
     steps: Integers
@@ -177,13 +178,13 @@ def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
 
 
 def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Floats, Floats]:
-    """Return `Meaning.piece_values`, ``piece_spread`` and ``spread``.
+    """Return `Meaning.piece_values`, ``left`` and ``spread``.
 
     A piece's value is the mean level of the symbols that have its bits, less the values of the dimension's pieces
     before it; exact scoring takes the level itself.
     """
     values = np.zeros((len(layout.pieces), 1 << NIBBLE), dtype=np.float32)
-    left = np.zeros_like(values)
+    left = np.zeros((2, len(levels), 1 << int(layout.bits.max(initial=0)) + trellis), dtype=np.float32)
     spread = np.zeros((4, len(levels)), dtype=np.float32)
     read = layout.pieces[:, 3] < 2 * layout.first_pairs
     for j in np.flatnonzero(layout.bits):
@@ -191,18 +192,18 @@ def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Float
         shares = _shares(errors)
         symbols = np.arange(len(errors)) >> int(trellis)
         mean = shares @ errors
-        spread[:2, j] = mean, shares @ (errors - mean) ** 2
+        variance = shares @ (errors - mean) ** 2
         own = np.flatnonzero(read & (layout.pieces[:, 0] == j))
         for n in own:
             groups = _groups(layout.pieces[n], symbols)
             means = np.bincount(groups, shares * errors) / np.bincount(groups, shares)
             values[n, : len(means)] = means
             errors -= means[groups]
-        if len(own):
-            groups = _groups(layout.pieces[own[0]], symbols)
-            variances = np.bincount(groups, shares * errors**2) / np.bincount(groups, shares)
-            left[own[0], : len(variances)] = variances
-        spread[2:, j] = (shares @ errors**2, 0) if len(own) else (spread[1, j], 1)
+        if not len(own):
+            errors -= mean
+        spread[:, j] = mean, variance, shares @ errors**2, not len(own)
+        groups = _groups(layout.pieces[own[0]], symbols) if len(own) else np.zeros(len(symbols), dtype=np.int64)
+        left[:, j, : len(errors)] = errors, shares / np.bincount(groups, shares)[groups]
     return values, left, spread
 
 

@@ -3,7 +3,7 @@
 import pytest
 from llvmlite import binding, ir
 
-from ipaq_index.scan import emit, emit_dense, emit_lookups
+from ipaq_index.scan import emit, emit_dense, emit_lookups, emit_row
 from ipaq_index.scan.emit import I64
 
 TARGETS = {
@@ -69,3 +69,34 @@ def test_decoding(name, expected):
         )
 
     assert f"\t{expected}" in assembly(name, 13, body)
+
+
+@pytest.mark.parametrize(
+    ("name", "append", "expected"),
+    [
+        ("avx512", emit.append512, "vcompressps"),
+        ("avx2", emit.append_masked, "vmovss"),
+        ("neon", emit.append_masked, "str"),
+    ],
+)
+def test_collecting(name, append, expected):
+    def body(builder, arguments):
+        start, inverse, shift, floor, keys, rows, first, word, count = arguments
+        sums = [emit.load(builder, emit.ints(16), start, 64 * half) for half in range(2)]
+        of_rows = [emit.load(builder, emit.floats(16), start, 64 * half) for half in range(2)]
+        state = [first, builder.trunc(word, emit.I32), count]
+        emit.keep(builder, sums, of_rows, None, emit.Bars(inverse, shift, floor), [keys, rows], state, append)
+
+    assert f"\t{expected}" in assembly(name, 9, body)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("avx512", "vmulps"), ("avx2", "vmulps"), ("neon", "fmul")])
+def test_exact_sums(name, expected):
+    def body(builder, arguments):
+        starts, first, second, states, tile, p, steps, active, used, levels, stride, out = arguments[:12]
+        parts = [(starts, first), (builder.add(starts, ir.Constant(I64, 64)), second)]
+        emit_row.totals(
+            builder, parts, states, tile, p, steps, (active, used), (levels, stride), list(arguments[12:]), out
+        )
+
+    assert f"\t{expected}" in assembly(name, 15, body)

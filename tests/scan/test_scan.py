@@ -14,6 +14,7 @@ from ipaq_index.scan import (
     isa,
     kernel,
     layout,
+    lookup,
     range_search,
     reservoir,
     score_rows,
@@ -77,7 +78,9 @@ def test_packing_touches_only_its_rows():
     changed[37:72] = True
     lanes = changed.reshape(-1, 1, 32)
     np.testing.assert_array_equal(np.where(lanes, 0, packed.blocks), np.where(lanes, 0, before))
-    np.testing.assert_array_equal(packed.codebook.layout.unpack(packed.blocks, packed.rest, np.arange(37, 72)), symbols[5:40] ^ 1)
+    np.testing.assert_array_equal(
+        packed.codebook.layout.unpack(packed.blocks, packed.rest, np.arange(37, 72)), symbols[5:40] ^ 1
+    )
 
 
 def test_full_nibbles_waste_nothing():
@@ -100,7 +103,9 @@ def test_the_first_part_has_the_high_bits_of_all_dimensions():
     plan = Layout(np.array([6, 5, 5, 4, 4, 4, 4, 4] * 4, dtype=np.uint8))  # 18 pairs
     assert plan.first_pairs == 8
     first = plan.pieces[plan.pieces[:, 3] < 2 * plan.first_pairs]
-    np.testing.assert_array_equal(np.bincount(first[:, 0], first[:, 2]), [4, 3, 3, 2, 2, 2, 2, 2] * 2 + [3, 2, 2] + [1] * 5 + [3, 2, 2] + [1] * 5)
+    np.testing.assert_array_equal(
+        np.bincount(first[:, 0], first[:, 2]), [4, 3, 3, 2, 2, 2, 2, 2] * 2 + [3, 2, 2] + [1] * 5 + [3, 2, 2] + [1] * 5
+    )
 
 
 def test_wide_nibbles_share_bytes_with_narrow_ones():
@@ -128,8 +133,9 @@ def test_the_heap_keeps_the_best(seed):
 
 
 @njit
-def run_lookup(isa_, rows, meaning, span, frame):
-    return block.next_lookup(isa_, rows, meaning, span, frame, block.places(rows, frame))
+def run_collect(isa_, rows, meaning, span, frame, candidates, count, most):
+    at = lookup.places(rows, frame, candidates)
+    return lookup.collect(isa_, rows, meaning, span, frame, at, candidates, count, most)
 
 
 @njit
@@ -161,15 +167,21 @@ def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype)
         packed, _, _ = case(96, [4] * (2 * pairs), with_bias=with_bias, side_dtype=side_dtype)
         rows, meaning = packed.rows(None), packed.codebook.meaning
         tables = np.zeros((-(-meaning.first_pairs // 4), 2, 4, 16), np.uint8)
-        used = make_frame(tables, 1)
+        frame = make_frame(tables, 1)
         p = rng.standard_normal(2 * pairs).astype(np.float32)
-        used.start[0], step = fill_lookups(p, meaning, tables)
-        used.bars[:, 0] = 1 / step, 3, rng.standard_normal() * 2000
-        twin = used._replace(sums=np.zeros_like(used.sums), above=np.zeros_like(used.above))
-        for span in ((0, 3), (1, 3), (2, 2)):
-            found = run_lookup(isa.NAMES[name], rows, meaning, span, used)
-            expected = block.next_lookup(isa.NAMES[name], rows, meaning, span, twin, None)
-            assert_alike(found, expected, span[1], used, twin)
+        frame.start[0], step = fill_lookups(p, meaning, tables)
+        frame.bars[:, 0] = 1 / step, 3, rng.standard_normal() * 2000
+        words = rng.integers(0, 1 << 32, 3).astype(np.uint32)
+        words[rng.integers(3)] = 0
+        for counted in (rows._replace(size=75), rows._replace(words=words)):
+            for span, most in (((0, 3), 200), ((1, 3), 200), ((2, 2), 200), ((0, 3), 5)):
+                used, twin = ([np.zeros(200, t) for t in (np.float32, np.int32, np.float32)] for _ in range(2))
+                used, twin = lookup.Candidates(*used), lookup.Candidates(*twin)
+                found = run_collect(isa.NAMES[name], counted, meaning, span, frame, used, 3, most)
+                expected = lookup.collect(isa.NAMES[name], counted, meaning, span, frame, None, twin, 3, most)
+                assert found == expected
+                for one, other in zip(used[:2], twin[:2], strict=True):
+                    np.testing.assert_array_equal(one[3 : found[1]], other[3 : found[1]])
 
 
 @pytest.mark.parametrize("name", isa.available())
