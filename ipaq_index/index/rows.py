@@ -144,6 +144,8 @@ class CodeRows:
             If a section's shape or dtype does not fit.
         """
         own = self.arrays()
+        if not self.rest.shape[1]:
+            sections = sections | {"rest": self.codebook.layout.empty(blocks)[1]}
         for name, array in own.items():
             shape = (blocks * rows_a_place(name), *array.shape[1:])
             found = sections.get(name)

@@ -40,7 +40,8 @@ def describe(content: Content) -> dict[str, Any]:
     if runs.holes:  # else the rows in use are the first of each run
         sections["runs.words"] = runs.words
     for name, array in (content.rows.arrays() | content.ids.arrays()).items():
-        sections[name] = array[: runs.blocks * rows_a_place(name)]
+        if name != "rest" or array.shape[1]:  # codes of one part have no second
+            sections[name] = array[: runs.blocks * rows_a_place(name)]
     return {
         "quantizer": meta,
         "nlist": None if content.partition is None else content.partition.nlist,

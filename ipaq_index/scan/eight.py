@@ -15,7 +15,6 @@ from ipaq_index.scan.emit import BLOCK, call
 from ipaq_index.scan.emit_row import ROWS
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
 
-
 LINE = 64  # bytes of a cache line
 
 

@@ -13,7 +13,7 @@ from numba import njit
 
 from ipaq_index.scan.block import BLOCK, scale
 from ipaq_index.scan.eight import ROWS, Eight, fetch, make_eight, row_totals
-from ipaq_index.scan.frame import Frame, fill_lookups, make_frame
+from ipaq_index.scan.frame import fill_lookups, make_frame
 from ipaq_index.scan.kernel import Best, Lists, aim, known_parts
 from ipaq_index.scan.lookup import Candidates, collect, places
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows

@@ -133,7 +133,7 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
     if t > 0:
         base += DOUBT / t
         for i in range(len(meaning.active)):
-            j, n, last, levels = meaning.active[i]
+            j, n, _, levels = meaning.active[i]
             if j < 0:
                 continue
             _, _, width, nibble, position = meaning.pieces[n]

@@ -218,10 +218,10 @@ def _shares(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     On GloVe and Debian, at 2 to 7 bits, frequencies go with the power -0.5 to -1.1 of the spacing; with -1, the
     variance that they give is 0.9 to 1.2 times the true one, with 0 it is 1.4 to 2.4 times that.
     """
-    if len(levels) < 3:
+    if levels[0] == levels[-1] or len(levels) < 3:
         return np.full(len(levels), 1 / len(levels))
     spacing = np.gradient(levels)
-    shares = 1 / np.maximum(spacing, max(1e-3 * float(spacing.max()), np.finfo(np.float64).tiny))
+    shares = 1 / np.maximum(spacing / spacing.max(), 1e-3)
     found: npt.NDArray[np.float64] = shares / shares.sum()
     return found
 

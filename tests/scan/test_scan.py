@@ -99,13 +99,24 @@ def test_layout_kernels_equal_their_twins():
     np.testing.assert_array_equal(twin, symbols)
 
 
-def test_the_first_part_has_the_high_bits_of_all_dimensions():
-    plan = Layout(np.array([6, 5, 5, 4, 4, 4, 4, 4] * 4, dtype=np.uint8))  # 18 pairs
-    assert plan.first_pairs == 8
-    first = plan.pieces[plan.pieces[:, 3] < 2 * plan.first_pairs]
-    np.testing.assert_array_equal(
-        np.bincount(first[:, 0], first[:, 2]), [4, 3, 3, 2, 2, 2, 2, 2] * 2 + [3, 2, 2] + [1] * 5 + [3, 2, 2] + [1] * 5
-    )
+@pytest.mark.parametrize("bits", [[6, 5, 5, 4, 4, 4, 4, 4] * 4, [4] * 50, [8, 7, 3, 3, 2, 1, 0, 4] * 9])
+def test_the_first_part_has_the_high_bits_of_all_dimensions(bits):
+    plan = Layout(np.array(bits, dtype=np.uint8))
+    read = plan.pieces[:, 3] < 2 * plan.first_pairs
+    held = np.bincount(plan.pieces[read, 0], plan.pieces[read, 2], minlength=len(bits)).astype(int)
+    assert plan.first_pairs % 4 == 0
+    assert plan.pairs / 2 <= plan.first_pairs <= 0.75 * plan.pairs
+    assert held.sum() == 8 * plan.first_pairs >= 2 * np.count_nonzero(bits)
+    left = bits - held
+    assert left.max() <= left[held > 0].min() + 1
+    for j, shift in zip(plan.pieces[read, 0], plan.pieces[read, 1], strict=True):
+        assert shift >= left[j]
+
+
+@pytest.mark.parametrize("bits", [[2] * 384, [4] * 24, [1] * 300])
+def test_codes_in_one_part(bits):
+    plan = Layout(np.array(bits, dtype=np.uint8))
+    assert plan.first_pairs == plan.pairs
 
 
 def test_wide_nibbles_share_bytes_with_narrow_ones():

@@ -35,7 +35,7 @@ def long_index(rows: int) -> Any:
 
     state, arrays = read(iq.Index(D, encoding="scalar").build(many(4096)).to_bytes())
     times = rows // 4096
-    for name in ("blocks", "side"):
+    for name in ("blocks", "rest", "side"):
         arrays[name] = np.concatenate([arrays[name]] * times)
     for name in ("room", "count"):
         arrays[f"runs.{name}"] = arrays[f"runs.{name}"] * times
