@@ -17,6 +17,7 @@ FIT_VALUES = 1 << 21  # values that trellis levels are refitted to, at most
 ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
 SCALAR_ROUNDS = 5
 PART_ROWS = 8_192  # rows that a thread refits to at a time
+MANY_ZEROS = 0.1  # share of a dimension's values from which on 0 gets two levels
 FLOOR = 0.6  # share of the mean error that does not come from leaving the range of levels; see `Lengths.floor`
 
 # How far the error of a trellis with b bits lies from that of rounding to nearest with b bits towards b + 1: what
@@ -78,11 +79,15 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
     """
     table = fit_lines(y, threads)
     errors = table.costs / len(y)
-    bits = allocate(_between(errors), code_bits)
+    bits = allocate(trellis_errors(errors), code_bits)
+    zeros = np.count_nonzero(y == 0, axis=0) > MANY_ZEROS * len(y)
     levels = np.empty((y.shape[1], 2 << MAX_BITS), dtype=np.float32)
     for j in range(len(levels)):
         b = int(bits[j])
-        fill(levels[j], _stretched(table.set(j, min(b + 1, MAX_BITS)), 2 << b) if b else table.set(j, 0))
+        chosen = table.set(j, min(b + 1, MAX_BITS) if b else 0)
+        if b:
+            chosen = _two_zeros(chosen, 2 << b) if zeros[j] else _stretched(chosen, 2 << b)
+        fill(levels[j], chosen)
     error = float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
     return _refitted(y, LevelSets(bits, levels), error, trellis, ROUNDS, threads)
 
@@ -98,7 +103,7 @@ def _refitted(
     return sets, (reference, FLOOR * error)
 
 
-def _between(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def trellis_errors(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Estimate the errors that a trellis leaves: on a logarithmic scale, so far towards those of one bit more."""
     ratio = np.ones_like(errors)
     np.divide(errors[:, 2:], errors[:, 1:-1], out=ratio[:, 1:-1], where=errors[:, 1:-1] > 0)
@@ -136,11 +141,24 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     """Return what `ipaq_index.quantizer.viterbi` needs."""
     middles = np.zeros_like(sets.levels)
     middles[:, :-SUBSETS] = np.float32(0.5) * (sets.levels[:, SUBSETS:] + sets.levels[:, :-SUBSETS])
-    # The middle one of a dimension's gaps: the outer ones of a heavy-tailed one are wide, and few values lie there.
-    gaps = [float(np.median(np.diff(row[: 2 << int(b)]))) for row, b in zip(sets.levels, sets.bits, strict=True) if b]
-    typical = float(np.square(gaps).mean()) if any(gaps) else 1.0
+    typical = float(np.square(_gaps(sets)).mean()) or 1.0
     scale = np.array([min(UNITS / typical, 1e30), MOST], dtype=np.float32)
     return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts, scale)
+
+
+def _gaps(sets: LevelSets) -> npt.NDArray[np.float64]:
+    """Return the median gap of each dimension's levels.
+
+    Not the mean: outer levels of a heavy-tailed dimension are far apart, and few values lie there. Where many levels
+    stand for one value their gaps do not count: those below an eighth of the mean in the middle three quarters.
+    """
+    gaps = [0.0]
+    for row, b in zip(sets.levels, sets.bits, strict=True):
+        if b:
+            between = np.diff(row[: 2 << int(b)])
+            middle = between[len(between) // 8 : -(len(between) // 8) or None]
+            gaps.append(float(np.median(between[between >= middle.mean() / 8])))
+    return np.array(gaps[1:] or gaps)
 
 
 def _moved(
@@ -179,3 +197,14 @@ def fill(row: Floats, chosen: Floats) -> None:
 def _stretched(chosen: Floats, count: int) -> Floats:
     """Return ``count`` levels: where k-means gave fewer, some stand twice, side by side, so that any state has them."""
     return chosen[np.arange(count) * len(chosen) // count]
+
+
+def _two_zeros(chosen: Floats, count: int) -> Floats:
+    """Return ``count`` levels for a dimension of many zeros: two of them 0, so that every state has one.
+
+    With one, a path through the zeros of a sparse vector has no choice left, and one that leaves it is eight dimensions
+    from finding back. Of 128-d bags of words (4 bits) two take 86 % off the error, of 64-d binary vectors (2 bits) all.
+    """
+    others = np.delete(chosen, np.abs(chosen).argmin())
+    places = np.linspace(0, len(others) - 1, count - 2)
+    return np.sort(np.append(np.interp(places, np.arange(len(others)), others), (0, 0))).astype(np.float32)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index.interruptible import apart, mapped
-from ipaq_index.quantizer import codebook, scale, search, transform, unbiased
+from ipaq_index.interruptible import mapped
+from ipaq_index.quantizer import choice, codebook, scale, search, transform, unbiased
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
@@ -26,7 +26,9 @@ from ipaq_index.quantizer.trellis import trellis, walk
 
 SET_ROWS = 20_000  # rows that level sets are fitted to: the error at 256 levels is then within 1 % of that of all rows
 ERROR_ROWS = 4_096  # rows that scales and errors are measured on
-FEW_ROWS = 10  # rows a dimension below which the sample's own axes are not to be trusted; see `_spread`
+# Rows, for each dimension, below which axes found in the sample are not to be trusted, and rows below which no sample
+# is; see `_spread`.
+FEW_ROWS, LEAST_ROWS = 10, 256
 CHUNK_ROWS = 4_096  # rows a thread encodes at a time
 # Lengths of target tried for a vector. In few dimensions a try costs little and luck is worth more: five take 1.2 % off
 # the error that three leave on GloVe (50-d), 0.4 % on Debian (384-d).
@@ -123,9 +125,9 @@ class Quantizer:
         Quantizer
         """
         asked = x if queries is None else queries
-        fitted = apart(transform.fit, x, asked, spec.r, spec.transform, spec.seed)
+        fitted, by_sample = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads)
         y = product(x[:: -(-len(x) // SET_ROWS)] - fitted.mean, fitted.forward)
-        if len(x) < FEW_ROWS * spec.dim:
+        if len(x) < FEW_ROWS * spec.dim and (by_sample or len(x) < LEAST_ROWS):
             y = _spread(y, spec.seed)
         length = PLAIN
         if spec.rounding == "stochastic":

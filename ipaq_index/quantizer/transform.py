@@ -13,6 +13,7 @@ FLOOR = 1e-6  # least eigenvalue of the shrunk second moment that is inverted, r
 # recall by less than 0.001 and spares 0.5 s.
 LEAST_ROWS, ROWS_PER_DIM = 20_000, 64
 PART_ROWS = 2_048  # rows added up at a time: as float64 they stay in the cache
+ATOM, ATOM_ROWS = 0.1, 1_024  # the share of so many rows from which on a value is a coordinate's origin
 
 Matrix = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -25,7 +26,7 @@ class Transform:
     Attributes
     ----------
     mean : (d,) float32
-        Mean of the data.
+        Mean of the data or, along the vectors' own axes, each coordinate's most frequent value; see `_origin`.
     forward, dual : (d, d) float32
         F and F^-T.
     """
@@ -79,20 +80,33 @@ def fit(x: Matrix, queries: Matrix, r: float, kind: str = "auto", seed: int = 0)
         that the signs do not depend on the linear algebra library.
     """
     d = x.shape[1]
+    if kind in ("auto", "pca"):
+        return sample_axes(x, queries, r if kind == "auto" else 0)[0]
+    mean = moments(x).mean
+    if kind == "none":
+        return own_axes(x, mean, np.ones(d))
+    rotation = _rotation(d, seed)
+    return _transform(mean, rotation, rotation)
+
+
+def sample_axes(x: Matrix, queries: Matrix, r: float) -> tuple[Transform, Doubles]:
+    """Return F = A·U of `fit`, and the root of the diagonal of S^r: what `own_axes` would be weighted with."""
     data = moments(x)
-    if kind == "random":
-        forward = dual = _rotation(d, seed)
-    elif kind == "none":
-        forward = dual = np.eye(d)
-    else:
-        plain = kind == "pca" or r == 0
-        moment = np.eye(d) if plain else _shrunk(data if queries is x else moments(queries))
-        a, inverse = _root_and_inverse(moment, r / 2)
-        vectors = np.linalg.eigh(a @ data.covariance @ a)[1][:, ::-1]
-        largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None, :], 0)
-        vectors = vectors * np.where(largest < 0, -1, 1)
-        forward, dual = a @ vectors, inverse @ vectors
-    return Transform(*(np.ascontiguousarray(m, dtype=np.float32) for m in (data.mean, forward, dual)))
+    moment = np.eye(x.shape[1]) if r == 0 else _shrunk(data if queries is x else moments(queries))
+    a, inverse = _root_and_inverse(moment, r / 2)
+    vectors = np.linalg.eigh(a @ data.covariance @ a)[1][:, ::-1]
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None, :], 0)
+    vectors = vectors * np.where(largest < 0, -1, 1)
+    return _transform(data.mean, a @ vectors, inverse @ vectors), np.sqrt(np.square(a).sum(0))
+
+
+def own_axes(x: Matrix, mean: np.ndarray, weights: Doubles) -> Transform:
+    """Return F = diag(weights), coordinates counted from their `_origin`."""
+    return _transform(_origin(x, mean), np.diag(weights), np.diag(1 / weights))
+
+
+def _transform(mean: np.ndarray, forward: Doubles, dual: Doubles) -> Transform:
+    return Transform(*(np.ascontiguousarray(m, dtype=np.float32) for m in (mean, forward, dual)))
 
 
 def moments(x: Matrix) -> Moments:
@@ -107,6 +121,21 @@ def moments(x: Matrix) -> Moments:
         part -= mean  # before squaring: a common offset does not use up the digits
         covariance += part.T @ part
     return Moments(len(x), mean, covariance / len(x), fourth / len(x))
+
+
+def _origin(x: Matrix, mean: np.ndarray) -> np.ndarray:
+    """Return, for each coordinate, its most frequent value if many vectors have it, else its mean.
+
+    What stands at the origin stays there however long a vector is made to be coded: zeros of sparse vectors then have
+    one level. Counted from the mean, 96-d sparse vectors keep 1.7 and 2.7 times the error, at 2 and 4 bits.
+    """
+    ordered = np.sort(x[:: -(-len(x) // ATOM_ROWS)], axis=0)
+    rows = np.arange(len(ordered))[:, None]
+    begins = np.concatenate([np.zeros((1, ordered.shape[1]), dtype=bool), ordered[1:] != ordered[:-1]])
+    run = rows - np.maximum.accumulate(np.where(begins, rows, 0), axis=0) + 1
+    longest = run.argmax(0)[None]
+    many = np.take_along_axis(run, longest, 0)[0] > max(1, ATOM * len(ordered))
+    return np.where(many, np.take_along_axis(ordered, longest, 0)[0].astype(np.float64), mean)
 
 
 def shrinkage(fourth: float, moment: Doubles, count: int) -> float:

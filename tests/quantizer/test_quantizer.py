@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ipaq_index.quantizer import Quantizer, QuantizerSpec, transform
+from ipaq_index.quantizer import Quantizer, QuantizerSpec, choice, transform
 from ipaq_index.quantizer.product import accumulate, product
 from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, decode_scales, encode_scales, scale_factors
 from tests import brute_force
@@ -152,3 +152,55 @@ def test_damaged_arrays_are_refused():
             Quantizer.from_arrays(meta, {**arrays, name: bad})
     with pytest.raises(ValueError, match="code_bits"):
         Quantizer.from_arrays({"spec": {"dim": 4, "code_bits": 15}}, arrays)
+
+
+def sparse(kind, n=2000, d=24):
+    rng = np.random.default_rng(5)
+    x = rng.standard_exponential((n, d)) * (rng.random((n, d)) < 0.1)
+    return ({"zeros": x, "shifted": (x - x.mean(0)) / x.std(0), "binary": x > 0}[kind]).astype(np.float32)
+
+
+def relative_error(x, **options):
+    quantizer = Quantizer.fit(x, QuantizerSpec(x.shape[1], 3 * x.shape[1], **options))
+    error = ((quantizer.decode(quantizer.encode(x)) - x) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
+    return quantizer, error
+
+
+@pytest.mark.parametrize("kind", ["zeros", "shifted", "binary"])
+@pytest.mark.parametrize("states", [8, 256])
+def test_auto_codes_sparse_vectors_along_their_own_axes(kind, states):
+    x = sparse(kind)
+    chosen, error = relative_error(x, states=states)
+    forward = chosen.to_arrays()[1]["forward"]
+    np.testing.assert_array_equal(forward, np.diag(np.diag(forward)))
+    assert error < 0.5 * relative_error(x, states=states, transform="pca")[1]
+    if kind == "binary":
+        assert error < (
+            1e-2 if states == 8 else 1e-4
+        )  # one level for zeros alone leaves 0.1 and more: paths that leave it do not find back
+
+
+def test_auto_codes_dense_vectors_along_axes_of_the_sample():
+    rng = np.random.default_rng(0)
+    for x in (brute_force.clustered(2000, 24, seed=0), rng.standard_t(3, (2000, 24)), rng.standard_normal((2000, 24))):
+        x = x.astype(np.float32)
+        fitted, by_sample = choice.fit(x, x, 0.5, code_bits=72)
+        expected = transform.fit(x, x, 0.5)
+        assert by_sample
+        for part in ("mean", "forward", "dual"):
+            np.testing.assert_array_equal(getattr(fitted, part), getattr(expected, part))
+
+
+def test_own_axes_are_weighted_and_counted_from_the_most_frequent_value():
+    x = sparse("zeros") + np.float32(3)
+    q = np.random.default_rng(1).standard_normal((500, 24)).astype(np.float32) * np.linspace(1, 3, 24, dtype=np.float32)
+    fitted, by_sample = choice.fit(x, q, 1.0, code_bits=48)
+    assert not by_sample
+    np.testing.assert_array_equal(fitted.mean, np.full(24, 3, dtype=np.float32))
+    weights = np.diag(fitted.forward)
+    np.testing.assert_allclose(
+        weights / weights.mean(), np.sqrt((q**2).mean(0)) / np.sqrt((q**2).mean(0)).mean(), rtol=0.25
+    )
+    np.testing.assert_allclose((x - fitted.mean) @ fitted.forward @ (q @ fitted.dual).T, (x - 3) @ q.T, atol=1e-3)
+    few = np.arange(30, dtype=np.float32).reshape(10, 3)  # no value twice: counted from the mean
+    np.testing.assert_array_equal(transform.fit(few, few, 0.5, "none").mean, few.mean(0))
