@@ -29,6 +29,7 @@ ERROR_ROWS = 4_096  # rows that scales and errors are measured on
 # Rows, for each dimension, below which axes found in the sample are not to be trusted, and rows below which no sample
 # is; see `_spread`.
 FEW_ROWS, LEAST_ROWS = 10, 256
+START_ROWS = 1_024  # rows that the worth of a free first state is measured on
 CHUNK_ROWS = 4_096  # rows a thread encodes at a time
 # Lengths of target tried for a vector. In few dimensions a try costs little and luck is worth more: five take 1.2 % off
 # the error that three leave on GloVe (50-d), 0.4 % on Debian (384-d).
@@ -147,7 +148,12 @@ class Quantizer:
         most = _most_start_bits(spec)
         draft = cls(spec, fitted, sets, length, ScaleFormat(most, 0, 0))
         scales, decoded = draft._tried(y)
-        scale_format = best_format(scales, _relative_error(y, decoded, scales), spec.dim, 8 * spec.side_bytes, most)
+        error, share = _relative_error(y, decoded, scales), 2 ** (-2 / spec.dim)
+        if most and not by_sample:  # theory does not know zeros, which cost nothing or, from the wrong state, much
+            some = cls(spec, fitted, sets, length, ScaleFormat(0, 0, 0))._tried(y[:START_ROWS])
+            fixed = max(_relative_error(y[:START_ROWS], some[1], some[0]), 1e-30)
+            error, share = fixed, min(1.0, (error / fixed) ** (1 / most))
+        scale_format = best_format(scales, error, share, spec.dim, 8 * spec.side_bytes, most)
         return cls(spec, fitted, sets, draft._length, scale_format, _variances(y, decoded, scales))
 
     def encode(self, x: Vectors, first_row: int = 0, threads: int = 1) -> Codes:

@@ -29,13 +29,13 @@ MARGIN = 0.1  # of the logarithmic range of a sample's scales that is kept free 
 
 
 def best_format(
-    scales: npt.NDArray[np.float64], error: float, dim: int, side_bits: int, most_state_bits: int
+    scales: npt.NDArray[np.float64], error: float, share: float, dim: int, side_bits: int, most_state_bits: int
 ) -> ScaleFormat:
     """Share the bits of a side code between the scale and the first state.
 
-    A bit of choice for the first state is worth as much as a bit of codes: it takes the error to 2^(-2/d) of what it
-    was. A scale that is wrong by the share e moves a score by e <p, y>, the codes' error by |p| |y| sqrt(error / d), so
-    beside the latter e² counts d cos² times; neighbours have cosines of about 0.7.
+    In general a bit of choice for the first state is worth as much as a bit of codes: it takes the error to 2^(-2/d) of
+    what it was. A scale that is wrong by the share e moves a score by e <p, y>, the codes' error by
+    |p| |y| sqrt(error / d), so beside the latter e² counts d cos² times; neighbours have cosines of about 0.7.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ def best_format(
         Scales of a sample.
     error : float
         Squared error of the codes over the squared length of the vectors.
+    share : float
+        What a bit of choice for the first state leaves of it.
     dim : int
     side_bits : int
         Bits of a side code.
@@ -51,7 +53,7 @@ def best_format(
     """
     formats = [fitted_format(scales, side_bits, bits) for bits in range(min(most_state_bits, side_bits - 4) + 1)]
     ranges = [_precision(form) for form in formats]
-    costs = [error * 2.0 ** (-2 * bits / dim) + 0.5 * dim * precision**2 / 12 for bits, precision in enumerate(ranges)]
+    costs = [error * share**bits + 0.5 * dim * precision**2 / 12 for bits, precision in enumerate(ranges)]
     return formats[int(np.argmin(costs))]
 
 
