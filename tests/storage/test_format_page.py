@@ -58,7 +58,8 @@ def files(tmp_path_factory):
         index.remove([3, 999])
         index.sync(path)
         found.append(path.read_bytes())
-    return found
+    long_codes = iq.Index(40, encoding="scalar").build(np.tile(X, 7)[:, :40])
+    return [*found, bytes(long_codes.to_bytes())]
 
 
 def test_the_page_reads_what_is_written(read_index, files):
