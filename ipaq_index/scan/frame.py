@@ -132,20 +132,20 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
     t = np.sqrt(2 * DOUBT / (unknown + rounding)) if unknown + rounding > 0 else 0.0
     if t > 0:
         base += DOUBT / t
+        powers, more = np.empty(meaning.left.shape[2], dtype=np.float32), np.zeros(16, dtype=np.float32)
         for i in range(len(meaning.active)):
             j, n, _, levels = meaning.active[i]
             if j < 0:
                 continue
             _, _, width, nibble, position = meaning.pieces[n]
-            if nibble >= 2 * meaning.first_pairs:
-                base += excess(t, p[j], meaning.left, j, 0, levels)
-                continue
-            size = levels >> width
-            for group in range(1 << width):
-                more = excess(t, p[j], meaning.left, j, group * size, group * size + size)
+            read = nibble < 2 * meaning.first_pairs
+            groups = 1 << width if read else 1
+            excess(np.float64(t), p[j], meaning.left[0, j], meaning.left[1, j], levels, groups, powers, more)
+            if read:
                 for value in range(16):
-                    if (value >> position) & ((1 << width) - 1) == group:
-                        table[nibble, value] += more
+                    table[nibble, value] += more[(value >> position) & (groups - 1)]
+            else:
+                base += more[0]
     for nibble in range(nibbles):
         least = table[nibble].min()
         base += least
@@ -160,14 +160,16 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
 
 
 @njit(nogil=True, cache=True)
-def excess(t: float, weight: np.float32, left: Floats, j: int, first: int, last: int) -> np.float32:
-    """Return ``log E[exp(t weight x)] / t`` of what is left of levels ``first`` to ``last`` - 1 of a dimension.
+def excess(
+    t: float, weight: np.float32, left: Floats, shares: Floats, levels: int, groups: int, powers: Floats, more: Floats
+) -> None:
+    """Write ``log E[exp(t weight x)] / t`` of what is left of a dimension's levels into ``more``, group by group.
 
-    The exponential is (1 + x / 256)^256, which vector units are fast at.
+    The exponential is (1 + x / 256)^256, which vector units are fast at; ``powers`` is room for those of all levels.
     """
-    factor, sum_ = np.float32(t * weight / 256), np.float32(0)
-    for level in range(first, last):
-        e = min(max(np.float32(1) + factor * left[0, j, level], np.float32(0)), MOST_ROOT)
+    factor = np.float32(t * weight / 256)
+    for level in range(levels):
+        e = min(max(np.float32(1) + factor * left[level], np.float32(0)), MOST_ROOT)
         e *= e
         e *= e
         e *= e
@@ -175,9 +177,13 @@ def excess(t: float, weight: np.float32, left: Floats, j: int, first: int, last:
         e *= e
         e *= e
         e *= e
-        e *= e
-        sum_ += left[1, j, level] * e
-    return np.float32(np.log(max(sum_, np.float32(1))) / t)
+        powers[level] = shares[level] * (e * e)
+    size = levels // groups
+    for group in range(groups):
+        sum_ = np.float32(0)
+        for level in range(group * size, group * size + size):
+            sum_ += powers[level]
+        more[group] = np.float32(np.log(max(sum_, np.float32(1))) / t)
 
 
 @njit(nogil=True, cache=True)

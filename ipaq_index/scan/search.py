@@ -13,11 +13,11 @@ from ipaq_index.scan.kernel import Best, Lists
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.packed import Floats, PackedCodes, Words
 
-# Fewer queries a list than this are scanned by look-ups; for more it pays to decode the rows. Measured on GloVe and
-# Gaussian vectors: scalar codes and a trellis of 4 bits cross at 4 to 6 queries. The fewer bits a trellis has the less
-# a symbol tells, and the more rows look-ups leave to be scored exactly: 2 bits cross at 1 to 3, 1 bit below one query.
-FEW = 5
-FEW_OF_TRELLIS = ((1.5, 1), (2.5, 2))  # up to so many bits a dimension
+# Fewer queries a list than this are scanned by look-ups; for more it pays to decode the rows. Measured on GloVe (399k x
+# 50): codes of one part cross at 6 queries, of two parts, of which look-ups read the first, at 9, and on Debian (400k x
+# 384) at 20. A symbol of few bits of a trellis tells little: at 1.5 bits they cross at 3, at 1 bit below one query.
+FEW, FEW_OF_TWO_PARTS = 6, 9
+FEW_OF_TRELLIS = ((1.25, 1), (1.75, 3))  # up to so many bits a dimension
 # A list is short, and to begin with a query costs look-ups as much as ten lists: they cross at 1.1 queries a list on
 # GloVe (399k x 50, 1,024 lists, 4 bits) and at 1.7 on Debian (50k x 384, 256 lists).
 FEW_OF_LISTS = 1.5
@@ -236,7 +236,8 @@ def _search(
 
 
 def _few(packed: PackedCodes, lists: int) -> float:
-    few_queries: float = FEW if lists == 1 else FEW_OF_LISTS
+    few_queries: float = FEW_OF_TWO_PARTS if packed.rest.shape[1] else FEW
+    few_queries = few_queries if lists == 1 else FEW_OF_LISTS
     if packed.codebook.trellis:
         for bits, most in FEW_OF_TRELLIS:
             if packed.codebook.bits <= bits:
