@@ -11,7 +11,7 @@ from ipaq_index.quantizer.allocation import MAX_BITS, allocate
 from ipaq_index.quantizer.lines import fit_lines
 from ipaq_index.quantizer.search import Lengths
 from ipaq_index.quantizer.trellis import Trellis
-from ipaq_index.quantizer.viterbi import MOST, SUBSETS, UNITS, Tables
+from ipaq_index.quantizer.viterbi import FAR, MOST, SUBSETS, UNITS, Tables
 
 FIT_VALUES = 1 << 21  # values that trellis levels are refitted to, at most
 ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
@@ -134,7 +134,7 @@ def scalar_tables(sets: LevelSets) -> Tables:
     """Return what `ipaq_index.quantizer.scalar` needs."""
     middles = np.zeros_like(sets.levels)
     middles[:, :-1] = np.float32(0.5) * (sets.levels[:, 1:] + sets.levels[:, :-1])
-    return Tables(sets.bits, sets.levels, middles, 1, 0, 0, 1, np.zeros(2, dtype=np.float32))
+    return Tables(sets.bits, sets.levels, middles, 1, 0, 0, 1, np.zeros(3, dtype=np.float32))
 
 
 def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
@@ -142,7 +142,8 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     middles = np.zeros_like(sets.levels)
     middles[:, :-SUBSETS] = np.float32(0.5) * (sets.levels[:, SUBSETS:] + sets.levels[:, :-SUBSETS])
     typical = float(np.square(_gaps(sets)).mean()) or 1.0
-    scale = np.array([min(UNITS / typical, 1e30), MOST], dtype=np.float32)
+    early = min(MOST, (FAR - 1) // (trellis.states.bit_length() - 1))
+    scale = np.array([min(UNITS / typical, 1e30), early, MOST], dtype=np.float32)
     return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts, scale)
 
 
@@ -152,13 +153,15 @@ def _gaps(sets: LevelSets) -> npt.NDArray[np.float64]:
     Not the mean: outer levels of a heavy-tailed dimension are far apart, and few values lie there. Where many levels
     stand for one value their gaps do not count: those below an eighth of the mean in the middle three quarters.
     """
-    gaps = [0.0]
-    for row, b in zip(sets.levels, sets.bits, strict=True):
-        if b:
-            between = np.diff(row[: 2 << int(b)])
-            middle = between[len(between) // 8 : -(len(between) // 8) or None]
-            gaps.append(float(np.median(between[between >= middle.mean() / 8])))
-    return np.array(gaps[1:] or gaps)
+    gaps = np.zeros(len(sets.bits))
+    for b in np.unique(sets.bits[sets.bits > 0]):
+        between = np.sort(np.diff(sets.levels[sets.bits == b, : 2 << int(b)].astype(np.float64)), axis=1)
+        count = between.shape[1]
+        middle = np.diff(sets.levels[sets.bits == b, : 2 << int(b)])[:, count // 8 : count - count // 8].mean(1)
+        short = np.count_nonzero(between < middle[:, None] / 8, axis=1)
+        places = np.stack([short + count - 1, short + count], axis=1) // 2
+        gaps[sets.bits == b] = np.take_along_axis(between, places, 1).mean(1)
+    return gaps[sets.bits > 0] if sets.bits.any() else gaps[:1]
 
 
 def _moved(

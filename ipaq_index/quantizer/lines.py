@@ -119,55 +119,72 @@ def cell_error(first: Doubles, second: Doubles, i: int, j: int) -> float:
 
 
 @njit(nogil=True, cache=True)
-def cut(first: Doubles, second: Doubles, s: int, most: float, cuts: Ranks) -> bool:
-    """Cut values from the left into cells of error ``most`` at most; return whether ``s`` cells are enough."""
+def fits(first: Doubles, second: Doubles, i: int, j: int, most: float) -> bool:
+    """Return whether `cell_error` is at most ``most``, without dividing: that is what searches wait for."""
+    total, count = first[j] - first[i], j - i
+    return (second[j] - second[i]) * count - total * total <= most * count
+
+
+@njit(nogil=True, cache=True)
+def cut(first: Doubles, second: Doubles, s: int, most: float, cuts: Ranks) -> int:
+    """Cut values from the left into cells of error ``most`` at most; return how many it takes, up to ``2 s``.
+
+    ``cuts`` gets the first ``s`` of them.
+    """
     n = len(first) - 1
+    i, width, cells = 0, max(1, n // s), 0
     cuts[0] = 0
-    for k in range(s):
-        i = cuts[k]
-        if i == n:
-            cuts[k + 1] = n
-            continue
+    while i < n and cells < 2 * s:
         # Twice as far until it is too far, then bisect; the cell before is a good guess.
-        step = max(1, cuts[k] - cuts[k - 1]) if k else max(1, n // s)
-        good, bad = i + 1, n + 1
+        good, bad, step = i + 1, n + 1, width
         while good < n and bad > n:
             there = min(good + step, n)
-            if cell_error(first, second, i, there) <= most:
+            if fits(first, second, i, there, most):
                 good = there
                 step *= 2
             else:
                 bad = there
         while bad - good > 1:
             middle = (good + bad) // 2
-            if middle <= n and cell_error(first, second, i, middle) <= most:
+            if middle <= n and fits(first, second, i, middle, most):
                 good = middle
             else:
                 bad = middle
-        cuts[k + 1] = good
-    return cuts[s] == n
+        cells += 1
+        if cells <= s:
+            cuts[cells] = good
+        width, i = good - i, good
+    cuts[cells + 1 : s + 1] = n
+    return cells if i == n else 2 * s + 1
 
 
 @njit(nogil=True, cache=True)
 def equal_errors(first: Doubles, second: Doubles, s: int, guess: float, cuts: Ranks) -> float:
-    """Set ``cuts`` to ``s`` cells whose largest error is least, nearly; return that error."""
+    """Set ``cuts`` to ``s`` cells whose largest error is least, nearly; return that error.
+
+    The number of cells falls with the cube root of the error where values are dense, which tells the next trial; every
+    third one halves what is left.
+    """
     n = len(first) - 1
     low, high = 0.0, second[n]
-    if cut(first, second, s, NOISE * high, cuts):
+    if cut(first, second, s, NOISE * high, cuts) <= s:
         return 0.0
     trial = guess if 0 < guess < high else high / s**3
-    for _ in range(TRIALS):
-        if cut(first, second, s, trial, cuts):
+    for number in range(TRIALS):
+        cells = cut(first, second, s, trial, cuts)
+        if cells <= s:
             high = trial
         else:
             low = trial
-        if low > 0:
-            if high < 1.02 * low:
-                break
+        if high < 1.02 * low:
+            break
+        trial *= (cells / s) ** 3 if cells != s else 0.985
+        if low > 0 and (number % 3 == 2 or not low < trial < high):
             trial = np.sqrt(low * high) if high < 100 * low else min(4 * low, high)
-        else:
+        elif not trial < high:
             trial = high / 4
-    cut(first, second, s, high, cuts)
+    if high != trial:
+        cut(first, second, s, high, cuts)
     return high
 
 

@@ -10,9 +10,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 from ipaq_index.interruptible import FIRST, slices
-from ipaq_index.quantizer.lanes import FLOAT, FLOATS, HALF, I64, Builder, Value, load, spread, store
+from ipaq_index.quantizer.lanes import FLOAT, FLOATS, I64, WIDTH, Builder, Value, load, spread, store
 
-COLUMNS = HALF  # of the matrix that are multiplied together
+COLUMNS = WIDTH  # of the matrix that are multiplied together
 TOGETHER = 6  # rows a kernel holds in registers: 12 sums of 8 float32, two factors and one product fill AVX2's sixteen
 
 Matrix = npt.NDArray[np.float32]

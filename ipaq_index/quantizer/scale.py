@@ -25,7 +25,7 @@ TWO_BYTES = ScaleFormat(state_bits=0, base=(127 - 8) << 23, step=1 << 11)
 RANGE = (np.float32(1e-30), np.float32(1e30))  # of all scales
 LEAST_SPREAD = 1.02  # scales of a sample that are all the same get so much room
 INFINITY = 0x7F800000  # as the bits of a float32
-MARGIN = 0.1  # of the logarithmic range of a sample's scales that is kept free at each end
+MARGIN = 0.1  # of the logarithmic range of a sample's scales that is kept free at each end: later vectors lie beyond it
 
 
 def best_format(

@@ -15,7 +15,7 @@ from numba import njit
 from numba.extending import overload
 
 from ipaq_index.interruptible import slices
-from ipaq_index.quantizer.lanes import HALF, LANES, ROW, emit_beyond
+from ipaq_index.quantizer.lanes import LANES, ROW, WIDTH, emit_beyond
 from ipaq_index.quantizer.scalar import round_nearest
 from ipaq_index.quantizer.viterbi import Symbols, Tables, aligned, best_paths, make_room
 
@@ -96,15 +96,15 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
     """Fill ``symbols``, ``starts`` and ``sums`` of `Chosen`."""
     m, d = y.shape
     room = make_room(d, tables.states)
-    unit = aligned(2 * d).view(np.float32).reshape(d, LANES)
+    unit = aligned(d * ROW).view(np.float32).reshape(d, LANES)
     stretch, promising = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
-    factor = np.empty(LANES, dtype=np.float32)
+    factor, length = np.empty(LANES, dtype=np.float32), np.empty(LANES)
     tried = np.empty((lengths.tries, d, LANES), dtype=np.uint8)
     first, found = np.zeros(LANES, dtype=np.uint8), np.empty((2, LANES), dtype=np.float32)
     cosine, best = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.int64)
     for row in range(0, m, LANES):
         lanes = min(LANES, m - row)
-        load(y[row : row + lanes], lengths.reference, unit, factor, sums[row : row + lanes, 0])
+        load(y[row : row + lanes], lengths.reference, unit, factor, length)
         choose(unit, lengths, promising)
         cosine[:] = -np.inf
         for number in range(lengths.tries):
@@ -123,6 +123,8 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
                     cosine[i], best[i] = pointing, number
                     starts[row + i] = first[i]
                     sums[row + i, 1], sums[row + i, 2] = np.float64(along) / np.float64(factor[i]), energy
+        for i in range(lanes):
+            sums[row + i, 0] = length[i]
         for begin in range(0, d, TILE):
             for i in range(lanes):
                 for j in range(begin, min(begin + TILE, d)):
@@ -132,16 +134,21 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
 @njit(nogil=True, cache=True)
 def load(y: Floats, reference: float, unit: Floats, factor: Floats, energy: Doubles) -> None:
     """Set columns of ``unit`` to rows brought to the reference length, and tell their squared lengths."""
-    for i in range(len(y)):
-        total = 0.0
-        for j in range(y.shape[1]):
-            total += np.float64(y[i, j]) ** 2
-        energy[i] = total
-        factor[i] = np.float32(reference / np.sqrt(total)) if total > 0 else np.float32(1)
-    for begin in range(0, y.shape[1], TILE):
+    d = y.shape[1]
+    energy[:] = 0
+    for begin in range(0, d, TILE):
+        end = min(begin + TILE, d)
         for i in range(len(y)):
-            for j in range(begin, min(begin + TILE, y.shape[1])):
-                unit[j, i] = factor[i] * y[i, j]
+            for j in range(begin, end):
+                unit[j, i] = y[i, j]
+        for j in range(begin, end):
+            for i in range(LANES):
+                energy[i] += np.float64(unit[j, i]) * np.float64(unit[j, i])
+    for i in range(LANES):
+        factor[i] = np.float32(reference / np.sqrt(energy[i])) if energy[i] > 0 else np.float32(1)
+    for j in range(d):
+        for i in range(LANES):
+            unit[j, i] *= factor[i]
 
 
 @njit(nogil=True, cache=True)
@@ -189,7 +196,7 @@ def _beyond(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Floa
     def emitted(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Floats) -> None:
         vectors, lows, highs = unit.ctypes.data, low.ctypes.data, high.ctypes.data
         factors, result = inverse.ctypes.data, pull.ctypes.data
-        for at in range(0, ROW, 4 * HALF):
+        for at in range(0, ROW, 4 * WIDTH):
             emit_beyond(vectors + at, lows, highs, len(unit), factors + at, result + at)
 
     return emitted

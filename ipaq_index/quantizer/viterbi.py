@@ -1,13 +1,15 @@
 """The best path through a trellis (Viterbi's algorithm), 32 vectors side by side.
 
-Costs of paths are whole numbers of 16 bits: two bytes instead of four move twice as many states through a core, and
+Costs of paths are whole numbers of 8 bits: one byte instead of four moves four times as many states through a core, and
 those of 256 states fit the first-level cache. What subsets cost beyond the nearest of them is counted in units of
-1/`UNITS` of the squared distance between levels, `MOST` at most. On GloVe (50-d) and Debian (384-d) the paths leave the
-error of float32 sums, to three digits.
+1/`UNITS` of the squared distance between levels, `MOST` at most. Against units of 1/256 in 16 bits, that adds 0.1 % to
+the error of clustered, Gaussian and heavy-tailed vectors, 0.3 % to that of sparse ones (4 bits, 48 to 384 dimensions).
 
-Costs cannot overflow. Every state is reached from every other in log2(states) <= 8 dimensions, so costs differ by
-8 * MOST at most; every 8 dimensions the least cost is taken off all; 16 * MOST + 7 < 2^16. Nothing is fused or
-reassociated: codes are the same on every CPU.
+Sums stop at 255, and the least cost is taken off all every few dimensions: a path that costs so much more than the best
+is not going to win. States in which no path may begin cost 255 at first. Every state is reached from every other in
+log2(states) <= 8 dimensions; where all paths into a state have come to 255 by then, one from such a beginning can win.
+Those vectors are searched again, with costs in the first so many dimensions that keep below 255. Codes are the same on
+every CPU.
 """
 
 from typing import Any, NamedTuple
@@ -17,17 +19,20 @@ import numpy.typing as npt
 from numba import njit
 from numba.extending import overload
 
-from ipaq_index.quantizer.lanes import LANES, ROW, SHORT_ROW, SUBSETS, emit_extend, emit_lower, emit_steps
+from ipaq_index.quantizer.lanes import LANES, ROW, SHORT_ROW, SUBSETS, emit_extend, emit_lower, emit_read, emit_steps
 
-UNITS = 256  # of the mean squared distance between neighbouring levels; paths cost some 60 a dimension
-MOST = 4_095  # of these units, that a dimension may cost beyond its nearest level
-PERIOD = 8  # dimensions after which costs are lowered
+# Of the mean squared distance between neighbouring levels; paths cost some 2 a dimension. With 16, sums reach 255 too
+# often (sparse vectors: 0.4 % more error), 6 are too coarse (Gaussian: 0.1 %).
+UNITS = 10
+MOST = 127  # of these units, that a dimension may cost beyond its nearest level
+PERIOD = 4  # dimensions after which costs are lowered
+FAR = 255  # cost of a state in which no path begins
 LINE = 64  # bytes of a cache line
-FAR = 8 * MOST + 7  # cost of a state in which no path begins: more than any path that does has cost when it gets there
 
 Floats = npt.NDArray[np.float32]
-Shorts = npt.NDArray[np.uint16]
 Symbols = npt.NDArray[np.uint8]
+Costs = npt.NDArray[np.uint8]
+Turns = npt.NDArray[np.uint32]
 
 
 class Tables(NamedTuple):
@@ -44,8 +49,9 @@ class Tables(NamedTuple):
         See `Trellis`.
     starts : int
         Paths begin in one of the states 0 to ``starts - 1``.
-    scale : (2,) float32
-        Units of cost in a squared distance of 1, and `MOST`.
+    scale : (3,) float32
+        Units of cost in a squared distance of 1, the most that one of the first dimensions may cost for paths to stay
+        below `FAR`, and the most that a dimension may cost.
     """
 
     bits: npt.NDArray[np.uint8]
@@ -63,42 +69,42 @@ class Room(NamedTuple):
 
     Attributes
     ----------
-    step : (4, 32) uint16
+    step : (4, 32) uint8
         What each subset costs beyond the nearest of the four.
-    least : (32,) uint16
+    least : (32,) uint8
         What was taken off the costs at last.
     rank : (d, 32) uint16
         How many middles lie below each coordinate. Middles of the four subsets take turns, so this tells the nearest
         level of each: `nearest_level`.
-    cost : (2, states, 32) uint16
+    cost : (2, states, 32) uint8
         Of the best path into each state, before and after a dimension.
     turns : (d, states) uint32
         Bit i: the branch bit by which lane i's best path comes into the state.
     """
 
-    step: Shorts
-    least: Shorts
-    rank: Shorts
-    cost: Shorts
-    turns: npt.NDArray[np.uint32]
+    step: Costs
+    least: Costs
+    rank: npt.NDArray[np.uint16]
+    cost: Costs
+    turns: Turns
 
 
 @njit(nogil=True, cache=True)
-def aligned(rows: int) -> npt.NDArray[np.uint8]:
-    """Return (rows, 64) bytes that begin where a cache line does: storing across two of them takes twice as long."""
-    memory = np.zeros((rows + 1) * LINE, dtype=np.uint8)
+def aligned(size: int) -> npt.NDArray[np.uint8]:
+    """Return bytes that begin where a cache line does: storing across two of them takes twice as long."""
+    memory = np.zeros(size + LINE, dtype=np.uint8)
     first = -memory.ctypes.data % LINE
-    return memory[first : first + rows * LINE].reshape(rows, LINE)
+    return memory[first : first + size]
 
 
 @njit(nogil=True, cache=True)
 def make_room(d: int, states: int) -> Room:
     """Return working memory for `best_paths`."""
     return Room(
-        aligned(SUBSETS).view(np.uint16),
-        aligned(1).view(np.uint16)[0],
-        aligned(d).view(np.uint16),
-        aligned(2 * states).view(np.uint16).reshape(2, states, LANES),
+        np.empty((SUBSETS, LANES), dtype=np.uint8),
+        np.empty(LANES, dtype=np.uint8),
+        np.empty((d, LANES), dtype=np.uint16),
+        aligned(2 * states * LANES).reshape(2, states, LANES),
         np.empty((d, states), dtype=np.uint32),
     )
 
@@ -125,74 +131,133 @@ def best_paths(
     sums : (2, 32) float32
         Result: <y, z> and <z, z>, y a column of ``unit`` and z what its codes stand for.
     """
-    cost = room.cost[forward(unit, stretch, tables, room)]
-    best = np.zeros(LANES, dtype=np.int64)
-    for s in range(1, tables.states):
+    find(unit, stretch, tables, room, tables.scale[2], symbols, starts, sums)
+    if starts.max() >= tables.starts:
+        others, firsts, theirs = np.empty_like(symbols), np.empty_like(starts), np.empty_like(sums)
+        find(unit, stretch, tables, room, tables.scale[1], others, firsts, theirs)
         for i in range(LANES):
-            if cost[s, i] < cost[best[i], i]:
-                best[i] = s
-    back(unit, tables, room, best, symbols, sums)
-    for i in range(LANES):
-        starts[i] = best[i]
+            if starts[i] >= tables.starts:
+                symbols[:, i], starts[i], sums[:, i] = others[:, i], firsts[i], theirs[:, i]
 
 
 @njit(nogil=True, cache=True)
-def back(
-    unit: Floats, tables: Tables, room: Room, state: npt.NDArray[np.int64], symbols: Symbols, sums: Floats
+def find(
+    unit: Floats,
+    stretch: Floats,
+    tables: Tables,
+    room: Room,
+    early: np.float32,
+    symbols: Symbols,
+    starts: Symbols,
+    sums: Floats,
 ) -> None:
+    """Do what `best_paths` does, the first dimensions costing ``early`` at most."""
+    cost = room.cost[forward(unit, stretch, tables, room, early)]
+    state, least = np.zeros(LANES, dtype=np.uint32), cost[0].copy()
+    for s in range(1, tables.states):
+        for i in range(LANES):
+            if cost[s, i] < least[i]:
+                least[i], state[i] = cost[s, i], s
+    back(unit, tables, room, state, symbols, sums)
+    for i in range(LANES):
+        starts[i] = state[i]
+
+
+@njit(nogil=True, cache=True)
+def back(unit: Floats, tables: Tables, room: Room, state: Turns, symbols: Symbols, sums: Floats) -> None:
     """Go back along the best paths, whose last states are given and become the first; all lanes step by step.
 
     A lane alone would wait for memory at each step: the turn taken tells where the next one is.
     """
     top = tables.states >> 1
+    before = np.empty(2 * tables.states, dtype=np.uint32)  # by state and branch bit
+    for s in range(tables.states):
+        low = 1 if s & top else 0
+        for u in range(2):
+            before[2 * s + u] = 2 * (s ^ low * tables.feedback ^ u * tables.tap) + low
+    subset = np.zeros(LANES, dtype=np.uint32)
+    one = np.uint32(1)  # without a sign, indices need not be looked at for being negative
     sums[:] = 0
     for j in range(len(tables.bits) - 1, -1, -1):
-        if tables.bits[j] == 0:
-            z = tables.levels[j, 0]
+        if tables.bits[j]:
+            turns = room.turns[j]
             for i in range(LANES):
-                symbols[j, i] = 0
-                sums[0, i] += unit[j, i] * z
-                sums[1, i] += z * z
-            continue
-        for i in range(LANES):
-            s = state[i]
-            u = (np.int64(room.turns[j, s]) >> i) & 1
-            low = 1 if s & top else 0
-            subset = 2 * u + low
-            inner = nearest_level(np.int64(room.rank[j, i]), subset)
-            symbols[j, i] = 2 * inner + u
-            state[i] = 2 * (s ^ low * tables.feedback ^ u * tables.tap) + low
-            z = tables.levels[j, SUBSETS * inner + subset]
-            sums[0, i] += unit[j, i] * z
-            sums[1, i] += z * z
+                u = (turns[state[i]] >> np.uint32(i)) & one
+                state[i] = before[(state[i] << one) + u]
+                subset[i] = (u << one) + (state[i] & one)
+        else:
+            room.rank[j] = 0
+            subset[:] = 0
+        read(unit[j], tables.levels[j], room.rank[j], subset, symbols[j], sums)
+
+
+def read(
+    unit: Floats, levels: Floats, rank: npt.NDArray[np.uint16], subset: Turns, symbols: Symbols, sums: Floats
+) -> None:
+    """Set ``symbols`` to what stands for each lane's subset; add its level's products to ``sums``.
+
+    In a kernel this is vector code.
+    """
+    inner = nearest_level(rank.astype(np.int64), subset.astype(np.int64))
+    symbols[:] = 2 * inner + (subset >> 1)
+    z = levels[SUBSETS * inner + subset]
+    sums += np.stack([unit * z, z * z])
+
+
+@overload(read)
+def _read(
+    unit: Floats, levels: Floats, rank: npt.NDArray[np.uint16], subset: Turns, symbols: Symbols, sums: Floats
+) -> Any:
+    def emitted(
+        unit: Floats, levels: Floats, rank: npt.NDArray[np.uint16], subset: Turns, symbols: Symbols, sums: Floats
+    ) -> None:
+        emit_read(
+            unit.ctypes.data,
+            levels.ctypes.data,
+            rank.ctypes.data,
+            subset.ctypes.data,
+            symbols.ctypes.data,
+            sums.ctypes.data,
+        )
+
+    return emitted
 
 
 @njit(nogil=True, cache=True)
 def nearest_level(rank: int, subset: int) -> int:
     """Return which level of a subset is nearest to a coordinate with ``rank`` middles below it."""
-    return (rank + SUBSETS - 1 - subset) // SUBSETS
+    return (rank + SUBSETS - 1 - subset) >> 2
 
 
-def forward(unit: Floats, stretch: Floats, tables: Tables, room: Room) -> int:
+def forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> int:
     """Fill ``room`` with the best path into every state; return which half of ``room.cost`` has the final costs.
 
     In a kernel the loops over lanes are vector code (`lanes`); the code below is its twin.
     """
     room.cost[0, :] = FAR
     room.cost[0, : tables.starts] = 0
-    half, count = 0, 0
+    half, count, memory = 0, 0, tables.states.bit_length() - 1
     for j in range(len(tables.bits)):
         if tables.bits[j]:
             target, middles = stretch * unit[j], (2 << int(tables.bits[j])) - SUBSETS
-            steps(target, tables.levels[j], tables.middles[j, :middles], tables.scale, room.step, room.rank[j])
+            most = early if count < memory else tables.scale[2]
+            steps(target, tables.levels[j], tables.middles[j, :middles], tables.scale[0], most, room.step, room.rank[j])
             extend(room.cost[half], room.cost[1 - half], room.step, room.turns[j], tables.feedback, tables.tap)
             half, count = 1 - half, count + 1
-            if count % PERIOD == 0:
+            if count >= memory and count % PERIOD == 0:
                 lower(room.cost[half], room.least)
     return half
 
 
-def steps(target: Floats, levels: Floats, middles: Floats, scale: Floats, step: Shorts, rank: Shorts) -> None:
+def steps(
+    target: Floats,
+    levels: Floats,
+    middles: Floats,
+    unit_cost: np.float32,
+    most: np.float32,
+    step: Costs,
+    rank: npt.NDArray[np.uint16],
+) -> None:
     """Set ``rank`` to the number of middles below, ``step`` to what the nearest level of each subset costs.
 
     Costs are squared distances beyond the least of the four, in units.
@@ -201,33 +266,34 @@ def steps(target: Floats, levels: Floats, middles: Floats, scale: Floats, step: 
     distance = np.empty((SUBSETS, LANES), dtype=np.float32)
     for q in range(SUBSETS):
         distance[q] = np.square(target - levels[SUBSETS * nearest_level(rank.astype(np.int64), q) + q])
-    step[:] = np.minimum((distance - distance.min(0)) * scale[0] + np.float32(0.5), scale[1]).astype(np.uint16)
+    step[:] = np.minimum((distance - distance.min(0)) * unit_cost + np.float32(0.5), most).astype(np.uint8)
 
 
-def lower(cost: Shorts, least: Shorts) -> None:
+def lower(cost: Costs, least: Costs) -> None:
     """Take the least cost of each lane, which goes to ``least``, off the costs of all states."""
     least[:] = cost.min(0)
     cost -= least
 
 
-def extend(cost: Shorts, after: Shorts, step: Shorts, turns: npt.NDArray[np.uint32], feedback: int, tap: int) -> None:
+def extend(cost: Costs, after: Costs, step: Costs, turns: Turns, feedback: int, tap: int) -> None:
     """Set ``after`` to the costs behind this dimension and ``turns`` to the branches taken, from ``cost`` before it."""
     turns[:] = 0
     for a in range(len(cost) // 2):
         for z in range(2):
             state = a ^ z * feedback
             for i in range(LANES):
-                by0 = cost[2 * a + z, i] + step[z, i]
-                by1 = cost[2 * (a ^ tap) + z, i] + step[2 + z, i]
+                by0 = min(int(cost[2 * a + z, i]) + int(step[z, i]), FAR)
+                by1 = min(int(cost[2 * (a ^ tap) + z, i]) + int(step[2 + z, i]), FAR)
                 after[state, i] = min(by0, by1)
                 turns[state] |= np.uint32(by1 < by0) << np.uint32(i)
 
 
 @overload(forward)
-def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room) -> Any:
-    def emitted(unit: Floats, stretch: Floats, tables: Tables, room: Room) -> int:
+def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> Any:
+    def emitted(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> int:
         room.cost[0, :] = FAR
         room.cost[0, : tables.starts] = 0
+        limits = np.array([early, tables.scale[2]], dtype=np.float32)
         split = 1
         while 2 * split <= tables.tap:
             split *= 2
@@ -235,19 +301,21 @@ def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room) -> Any:
         y, multiple = unit.ctypes.data, stretch.ctypes.data
         levels, middles, scale = tables.levels.ctypes.data, tables.middles.ctypes.data, tables.scale.ctypes.data
         step, rank, cost = room.step.ctypes.data, room.rank.ctypes.data, room.cost.ctypes.data
-        turns, least = room.turns.ctypes.data, room.least.ctypes.data
-        width, size = 4 * tables.levels.shape[1], SHORT_ROW * tables.states
-        half, count = 0, 0
+        turns, least, most = room.turns.ctypes.data, room.least.ctypes.data, limits.ctypes.data
+        width, size = 4 * tables.levels.shape[1], LANES * tables.states
+        half, count, memory = 0, 0, 0
+        while 1 << memory < tables.states:
+            memory += 1
         for j in range(len(tables.bits)):
             if tables.bits[j]:
                 quads = (1 << (np.int64(tables.bits[j]) - 1)) - 1
-                row, here = y + j * ROW, rank + j * SHORT_ROW
-                emit_steps(row, multiple, levels + j * width, middles + j * width, quads, scale, here, step)
+                row, here, limit = y + j * ROW, rank + j * SHORT_ROW, most + (0 if count < memory else 4)
+                emit_steps(row, multiple, levels + j * width, middles + j * width, quads, scale, limit, here, step)
                 before, after = cost + half * size, cost + (1 - half) * size
-                turn = turns + 4 * j * tables.states
+                turn = turns + LANES // 8 * j * tables.states
                 emit_extend(before, after, step, turn, tables.states, tables.feedback, tables.tap, split)
                 half, count = 1 - half, count + 1
-                if count % PERIOD == 0:
+                if count >= memory and count % PERIOD == 0:
                     emit_lower(after, tables.states, least)
         return half
 

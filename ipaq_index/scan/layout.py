@@ -19,6 +19,7 @@ SPLIT_PAIRS = 16  # from here on codes stand in two parts
 SPLIT_SHARE = 0.75  # of the pairs may be in the first part: beyond, the second is not worth its while
 FIRST_BITS = 2  # of each dimension, on average, stand in the first part
 QUAD = 4  # pairs of nibbles that one instruction adds up: the first part fills whole ones
+TILE = 16  # dimensions that are turned on their side at a time
 
 Blocks = npt.NDArray[np.uint8]
 Symbols = npt.NDArray[np.uint8]
@@ -173,20 +174,36 @@ def _partnered(count: int) -> npt.NDArray[np.int64]:
 
 @njit(nogil=True, cache=True)
 def pack(symbols: Symbols, pieces: Pieces, blocks: Blocks, rest: Blocks, row: int) -> None:
-    """Write symbols into blocks; see `Layout.pack`."""
-    first = blocks.shape[1]
-    for i in range(symbols.shape[0]):
-        block, lane = (row + i) // BLOCK, (row + i) % BLOCK
-        blocks[block, :, lane] = 0
-        rest[block, :, lane] = 0
+    """Write symbols into blocks; see `Layout.pack`.
+
+    A block at a time: with its symbols turned on their side, a piece of all its rows is one vector operation.
+    """
+    m, d = symbols.shape
+    pairs = blocks.shape[1]
+    turned = np.zeros((d, BLOCK), dtype=np.uint8)
+    first = 0
+    while first < m:
+        block, lane = (row + first) // BLOCK, (row + first) % BLOCK
+        count = min(BLOCK - lane, m - first)
+        for begin in range(0, d, TILE):
+            for i in range(count):
+                for j in range(begin, min(begin + TILE, d)):
+                    turned[j, lane + i] = symbols[first + i, j]
+        blocks[block, :, lane : lane + count] = 0
+        rest[block, :, lane : lane + count] = 0
         for n in range(pieces.shape[0]):
             j, shift, width, nibble, position = pieces[n]
-            value = (np.int64(symbols[i, j]) >> shift) & ((1 << width) - 1)
-            pair, code = nibble // 2, np.uint8(value << (position + NIBBLE * (nibble % 2)))
-            if pair < first:
-                blocks[block, pair, lane] |= code
+            down, up = np.uint8(shift), np.uint8(position + NIBBLE * (nibble % 2))
+            mask = np.uint8((1 << width) - 1)
+            pair, source = nibble // 2, turned[j]
+            target = blocks[block, pair] if pair < pairs else rest[block, pair - pairs]
+            if count == BLOCK:  # a fixed number of steps becomes one vector
+                for i in range(BLOCK):
+                    target[i] |= np.uint8(np.uint8(np.uint8(source[i] >> down) & mask) << up)
             else:
-                rest[block, pair - first, lane] |= code
+                for i in range(lane, lane + count):
+                    target[i] |= np.uint8(np.uint8(np.uint8(source[i] >> down) & mask) << up)
+        first += count
 
 
 @njit(nogil=True, cache=True)

@@ -67,7 +67,10 @@ def searched(y, sets, states, starts, python=False):
 @pytest.mark.parametrize(("states", "starts"), [(4, 4), (8, 2), (256, 4)])
 def test_best_path_is_the_best_of_all(states, starts):
     sets, t = level_sets([2, 0, 1, 3, 1]), trellis(states)
-    y = np.random.default_rng(1).standard_normal((viterbi.LANES, 5)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 1 << sets.bits, (viterbi.LANES, 5))
+    y = np.array([decode(row, rng.integers(starts), sets, t.next_state) for row in codes])
+    y = (y + 0.2 * rng.standard_normal(y.shape)).astype(np.float32)  # so that no cost reaches its limit
     symbols, first, sums, _, unit = searched(y, sets, states, starts)
     decoded = np.empty_like(y)
     walk(np.ascontiguousarray(symbols), first, sets.bits, sets.levels, t.next_state, decoded)
@@ -84,6 +87,21 @@ def test_best_path_is_the_best_of_all(states, starts):
     for i in range(len(y)):
         np.testing.assert_array_equal(decoded[i], decode(symbols[i], first[i], sets, t.next_state).astype(np.float32))
     np.testing.assert_allclose(sums, [(y * decoded).sum(1), (decoded**2).sum(1)], rtol=1e-4, atol=1e-5)
+
+
+def test_paths_begin_where_they_may():
+    sets, t = level_sets([3] * 12), trellis(256)
+    y = np.random.default_rng(5).standard_normal((viterbi.LANES, 12)).astype(np.float32)
+    y[:, :6] *= np.linspace(1, 30, viterbi.LANES, dtype=np.float32)[:, None]  # far from all levels: costs reach 255
+    tables, room = codebook.trellis_tables(sets, t, 2), viterbi.make_room(12, 256)
+    symbols, first = np.empty(y.T.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
+    sums, ones = np.empty((2, len(y)), dtype=np.float32), np.ones(len(y), dtype=np.float32)
+    viterbi.find(np.ascontiguousarray(y.T), ones, tables, room, tables.scale[2], symbols, first, sums)
+    unlimited = first.copy()
+    assert (unlimited >= 2).any()
+    found = searched(y, sets, 256, 2)
+    assert (found[1] < 2).all()
+    np.testing.assert_array_equal(found[0][unlimited < 2], symbols.T[unlimited < 2])
 
 
 @pytest.mark.parametrize("states", [4, 64])
