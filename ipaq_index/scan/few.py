@@ -22,6 +22,7 @@ from ipaq_index.scan.reservoir import push
 FIRST = 256  # candidates after which some are scored for the first time, so that there is a floor
 CANDIDATES = 4096  # that wait for their exact scores, at the most; four times k if that is more
 LEAST = 2 * ROWS  # candidates scored together
+LEAST_KEY = np.finfo(np.float32).min
 ROUNDS = 2  # of these, before all that are left are scored
 
 
@@ -141,29 +142,33 @@ def settle(
     """
     rounds = 0
     while True:
-        if left == 0 and rounds == ROUNDS:
-            score(rows, meaning, query, candidates, room.all[:count], room, best)
-            return 0
-        count = score_best(rows, meaning, query, candidates, count, room, best)
+        last = left == 0 and rounds == ROUNDS
+        chosen = room.all if last else room.places
+        held = count if last else choose(candidates.keys, count, room)
+        score(rows, meaning, query, candidates, chosen, held, room, best)
+        count = forget(candidates, count, chosen, held, best.floors[query.number])
         rounds += 1
         if count <= left:
             return count
 
 
 @njit(nogil=True, cache=True)
-def score_best(
-    rows: Rows, meaning: Meaning, query: Query, candidates: Candidates, count: int, room: Room, best: Best
-) -> int:
-    """Score those of the best estimates, forget them and all below the floor; return how many candidates are left."""
-    keys, numbers, shifts = candidates
+def choose(keys: Floats, count: int, room: Room) -> int:
+    """Put the places of the best estimates into ``room.places``; return how many they are."""
     top, places, unused, held = room.keys, room.places, room.unused, 0
     for n in range(count):
         if held < len(top) or keys[n] > top[0]:
             held = push(top, places, unused, held, keys[n], n, np.float32(0))
-    score(rows, meaning, query, candidates, places[:held], room, best)
+    return held
+
+
+@njit(nogil=True, cache=True)
+def forget(candidates: Candidates, count: int, chosen: Integers, held: int, floor: np.float32) -> int:
+    """Take out the first ``held`` that were chosen, and all below the floor; return how many are left."""
+    keys, numbers, shifts = candidates
     for n in range(held):
-        keys[places[n]] = -np.inf
-    kept, least = 0, max(best.floors[query.number], np.finfo(np.float32).min)
+        keys[chosen[n]] = -np.inf
+    kept, least = 0, max(floor, LEAST_KEY)
     for n in range(count):
         if keys[n] >= least:
             keys[kept], numbers[kept], shifts[kept] = keys[n], numbers[n], shifts[n]
@@ -178,10 +183,11 @@ def score(
     query: Query,
     candidates: Candidates,
     chosen: Integers,
+    count: int,
     room: Room,
     best: Best,
 ) -> None:
-    """Score the candidates in the places ``chosen`` exactly, but those that are below the floor by then."""
+    """Score the first ``count`` chosen candidates exactly, but those that are below the floor by then."""
     keys, numbers, shifts = candidates
     q, p, eight, bits, places, later = query.number, query.p, room.eight, room.bits, room.now, room.ahead
     best_keys, best_rows, best_scores, floors = best.keys[q], best.rows[q], best.scores[q], best.floors
@@ -196,7 +202,7 @@ def score(
     next_, taken = 0, 0
     while True:
         ahead = 0
-        while next_ < len(chosen) and ahead < ROWS:
+        while next_ < count and ahead < ROWS:
             place = chosen[next_]
             if keys[place] >= floors[q]:
                 later[ahead] = place
