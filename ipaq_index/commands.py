@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import ipaq_index as iq
-from ipaq_index.index.partition import POINTS, auto_nlist
+from ipaq_index.index.partition import auto_nlist
+from ipaq_index.index.training import sample_rows
 from ipaq_index.integrations.vector_files import (
     VectorTable,
     check_neighbours_path,
@@ -65,7 +66,7 @@ def build(
     index = iq.Index(table.shape[1], **parameters)
     begin = time.perf_counter()
     with progress("training", 1) as done:
-        wanted = max(TRAIN_ROWS, POINTS * (index.nlist or 0))
+        wanted = max(TRAIN_ROWS, sample_rows(index.nlist))
         rows = table if isinstance(table, np.ndarray) else sample(table, wanted, parameters["seed"])
         with _named(vectors):
             index.train(rows, queries=asked)

@@ -157,7 +157,7 @@ class Index(Asking, FaissNames):
         Parameters
         ----------
         x : (n, dim) array_like
-            Vectors like those to be added; at most 65,536 of them are looked at (or 64 a list), chosen by the seed.
+            Vectors like those to be added; at most 65,536 of them are looked at (or 128 a list), chosen by the seed.
         queries : (m, dim) array_like, optional
             Typical queries. Without them the vectors stand in.
         centroids : (nlist, dim) array_like, optional
@@ -256,7 +256,7 @@ class Index(Asking, FaissNames):
             content, before = self._content, self.ntotal
             read = batches(ds, self.dim, column, id_column, rows)
             if content is None:
-                seen, read = sample(ds, read, self.dim, column, sample_rows(self._config), self._config.seed)
+                seen, read = sample(ds, read, self.dim, column, sample_rows(self._config.nlist), self._config.seed)
                 content = trained(self._config, seen, asked)
             for vectors, ids in read:
                 content = self._added(content, vectors, ids)

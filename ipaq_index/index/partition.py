@@ -16,7 +16,7 @@ from ipaq_index.interruptible import apart
 from ipaq_index.quantizer.product import product
 
 AUTO_LEAST = 20_000  # vectors below which nlist="auto" makes a flat index: one list is scanned faster than lists chosen
-POINTS = 64  # training vectors a centroid
+POINTS, POINTS_OF_MANY = 128, 64  # training vectors a centroid, and where there are so many that a graph is worth it
 ROUNDS = 10  # of k-means
 GRAPH_LISTS = 16_384  # centroids from which a graph (HNSW) finds the nearest ones faster than looking at all
 GRAPH_LINKS = 32
@@ -70,7 +70,7 @@ class Partition:
 
     @classmethod
     def fit(cls, x: Vectors, nlist: int, l2: bool, seed: int, threads: int) -> "Partition":
-        """Run k-means on a sample (FAISS; `POINTS` vectors a centroid are enough).
+        """Run k-means on a sample (FAISS).
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class Partition:
             niter=ROUNDS,
             seed=seed % (1 << 31),
             min_points_per_centroid=1,
-            max_points_per_centroid=max(POINTS, -(-len(x) // nlist)),
+            max_points_per_centroid=-(-len(x) // nlist),
         )
         with _faiss_threads(threads):
             means.train(np.ascontiguousarray(x))
@@ -213,6 +213,15 @@ class Partition:
 def auto_nlist(n: int) -> int | None:
     """Return the number of lists for ``n`` vectors: the power of two nearest to 2 sqrt(n), None (flat) for few."""
     return None if n < AUTO_LEAST else 1 << round(math.log2(2 * math.sqrt(n)))
+
+
+def training_rows(nlist: int) -> int:
+    """Return how many vectors k-means asks for.
+
+    With half of them, 4 to 12 % more vectors are looked at for the same recall (GloVe, clustered, Gaussian of falling
+    spectrum; three seeds each), with twice as many 0 to 8 % fewer. The time of k-means grows with the square of nlist.
+    """
+    return nlist * (POINTS if nlist < GRAPH_LISTS else POINTS_OF_MANY)
 
 
 def _graph(vectors: Vectors) -> Any:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from ipaq_index.index.config import IndexConfig, thread_count
 from ipaq_index.index.content import Content, normalised
-from ipaq_index.index.partition import POINTS, Partition, auto_nlist
+from ipaq_index.index.partition import Partition, auto_nlist, training_rows
 from ipaq_index.index.refine import FineCodec
 from ipaq_index.interruptible import apart
 from ipaq_index.quantizer import Quantizer, QuantizerSpec
@@ -35,9 +35,9 @@ def quantizer_spec(config: IndexConfig) -> QuantizerSpec:
     )
 
 
-def sample_rows(config: IndexConfig) -> int:
-    """Return how many vectors training looks at, at most."""
-    return max(TRAIN_ROWS, POINTS * config.nlist if isinstance(config.nlist, int) else 0)
+def sample_rows(nlist: int | str | None) -> int:
+    """Return how many vectors training looks at, at most; "auto" stands for lists not chosen yet."""
+    return max(TRAIN_ROWS, training_rows(nlist) if isinstance(nlist, int) else 0)
 
 
 def trained(
@@ -58,7 +58,7 @@ def trained(
     nlist = auto_nlist(len(x)) if config.nlist == "auto" else config.nlist
     if nlist is not None and nlist > len(x) and centroids is None:
         raise ValueError(f"x: expected at least {nlist} vectors, one for each of nlist={nlist} lists, got {len(x)}")
-    sample = normalised(_sample(x, sample_rows(config), rng), config.metric)
+    sample = normalised(_sample(x, sample_rows(nlist), rng), config.metric)
     asked = None if queries is None else normalised(_sample(queries, TRAIN_ROWS, rng), config.metric)
     partition = None
     fine = None if config.refine is None else FineCodec.fit(config.refine, sample)
