@@ -17,6 +17,7 @@ from numba.extending import overload
 from ipaq_index.interruptible import slices
 from ipaq_index.quantizer.lanes import LANES, ROW, WIDTH, emit_beyond
 from ipaq_index.quantizer.scalar import round_nearest
+from ipaq_index.quantizer.turn import to_columns, to_rows
 from ipaq_index.quantizer.viterbi import Symbols, Tables, aligned, best_paths, make_room
 
 # Lengths that are considered, relative to `Lengths.reference`. Those of heavy-tailed vectors, and of vectors
@@ -26,7 +27,6 @@ HALVINGS = (32, 16, 8, 4, 2, 1)
 # Inverse of the length half way between each and the one before.
 BETWEEN = np.sqrt(1 / np.square(STRETCHES) * np.float32(STRETCHES[1] / STRETCHES[0]))
 TRIED = 1.06  # from one length that is tried to the next
-TILE = 16  # dimensions whose values are brought from rows to columns at a time
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -101,14 +101,14 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
     factor, length = np.empty(LANES, dtype=np.float32), np.empty(LANES)
     tried = np.empty((lengths.tries, d, LANES), dtype=np.uint8)
     first, found = np.zeros(LANES, dtype=np.uint8), np.empty((2, LANES), dtype=np.float32)
-    cosine, best = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.int64)
+    cosine, best = np.empty(LANES, dtype=np.float32), np.zeros(LANES, dtype=np.uint8)
     for row in range(0, m, LANES):
         lanes = min(LANES, m - row)
         load(y[row : row + lanes], lengths.reference, unit, factor, length)
         choose(unit, lengths, promising)
         cosine[:] = -np.inf
         for number in range(lengths.tries):
-            # the most promising, then one shorter, one longer, two shorter …
+            # the most promising, then one longer, one shorter, two longer …
             multiple = np.float32(TRIED ** ((number + 1) // 2 * (1 if number % 2 else -1)))
             for i in range(LANES):
                 stretch[i] = multiple * promising[i]
@@ -125,25 +125,23 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
                     sums[row + i, 1], sums[row + i, 2] = np.float64(along) / np.float64(factor[i]), energy
         for i in range(lanes):
             sums[row + i, 0] = length[i]
-        for begin in range(0, d, TILE):
-            for i in range(lanes):
-                for j in range(begin, min(begin + TILE, d)):
-                    symbols[row + i, j] = tried[best[i], j, i]
+        for number in range(1, lengths.tries):
+            for j in range(d):
+                for i in range(LANES):
+                    if best[i] == number:
+                        tried[0, j, i] = tried[number, j, i]
+        to_rows(tried[0], symbols[row : row + lanes])
 
 
 @njit(nogil=True, cache=True)
 def load(y: Floats, reference: float, unit: Floats, factor: Floats, energy: Doubles) -> None:
     """Set columns of ``unit`` to rows brought to the reference length, and tell their squared lengths."""
     d = y.shape[1]
+    to_columns(y, unit)
     energy[:] = 0
-    for begin in range(0, d, TILE):
-        end = min(begin + TILE, d)
-        for i in range(len(y)):
-            for j in range(begin, end):
-                unit[j, i] = y[i, j]
-        for j in range(begin, end):
-            for i in range(LANES):
-                energy[i] += np.float64(unit[j, i]) * np.float64(unit[j, i])
+    for j in range(d):
+        for i in range(LANES):
+            energy[i] += np.float64(unit[j, i]) * np.float64(unit[j, i])
     for i in range(LANES):
         factor[i] = np.float32(reference / np.sqrt(energy[i])) if energy[i] > 0 else np.float32(1)
     for j in range(d):
