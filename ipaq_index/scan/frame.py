@@ -128,7 +128,10 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
             weight = p[j] * np.float32(1 + towards)
             for value in range(16):
                 table[nibble, value] += weight * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
-    rounding = np.float64(_step(table)) ** 2 * nibbles / 12  # an entry's rounding is uniform in a step
+    step = _step(table)
+    rounding = np.float64(step) ** 2 * nibbles / 12  # an entry's rounding is uniform in a step
+    if step == TINY:  # a query of zeros: all rows tie, and their look-ups are exact
+        rounding = 0.0
     t = np.sqrt(2 * DOUBT / (unknown + rounding)) if unknown + rounding > 0 else 0.0
     if t > 0:
         base += DOUBT / t
