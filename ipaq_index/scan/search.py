@@ -106,6 +106,16 @@ def top_k_lists(
     """
     isa = isa or choose()
     size = max(1, min(BATCH, BATCH_BYTES // (44 * k)))
+    moved = p.any(axis=1)
+    if len(p) >= FEW_OF_LISTS and not moved.all():
+        # For a query of zeros all rows tie. Look-ups know it, products would have all scored exactly: one at a time.
+        scores, rows = np.empty((len(p), k), dtype=np.float32), np.empty((len(p), k), dtype=np.int64)
+        for part in (np.flatnonzero(moved), *np.flatnonzero(~moved)[:, None]):
+            if len(part):
+                scores[part], rows[part] = top_k_lists(
+                    packed, p[part], k, offset[part], spans, probes[part], probe_offset[part], allowed, threads, isa
+                )
+        return scores, rows
     if len(p) <= size:
         best = _search(packed, p, k, spans, probes, probe_offset, allowed, threads, isa)
         return best.scores + offset[:, None], best.rows

@@ -21,3 +21,19 @@ def test_alone_and_among_many(bits, nlist):
         same += len(both)
         np.testing.assert_array_equal(alone[0][0][np.isin(alone[1][0], both)], scores[row][np.isin(ids[row], both)])
     assert same >= 0.995 * ids.size  # look-ups overlook a row now and then; see `fill_lookups`
+
+
+@pytest.mark.parametrize("nlist", [8, None])
+def test_queries_of_zeros_among_others(nlist):
+    x = clustered(700, 10, seed=1)
+    index = Index(10, nlist=nlist).build(x[:600])
+    asked = x[600:640].copy()
+    expected = index.search(asked, k=10)
+    asked[[0, 7]] = 0
+    scores, ids = index.search(asked, k=10)
+    others = np.setdiff1d(np.arange(40), [0, 7])
+    np.testing.assert_array_equal(scores[others], expected[0][others])
+    np.testing.assert_array_equal(ids[others], expected[1][others])
+    np.testing.assert_array_equal(scores[[0, 7]], 0)
+    if nlist is None:
+        np.testing.assert_array_equal(ids[[0, 7]], [range(10)] * 2)
