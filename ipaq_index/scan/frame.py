@@ -131,7 +131,7 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
     step = _step(table)
     rounding = np.float64(step) ** 2 * nibbles / 12  # an entry's rounding is uniform in a step
     if step == TINY:  # a query of zeros: all rows tie, and their look-ups are exact
-        rounding = 0.0
+        rounding = np.float64(0)
     t = np.sqrt(2 * DOUBT / (unknown + rounding)) if unknown + rounding > 0 else 0.0
     if t > 0:
         base += DOUBT / t
