@@ -13,7 +13,9 @@ from ipaq_index.quantizer.search import Lengths
 from ipaq_index.quantizer.trellis import Trellis
 from ipaq_index.quantizer.viterbi import FAR, MOST, SUBSETS, UNITS, Tables
 
-FIT_VALUES = 1 << 21  # values that trellis levels are refitted to, at most
+# Values that levels are refitted to, at most: for a trellis half as many add 0.3 to 1 % to the error of inner products
+# (Debian, 2 and 1 bits a dimension).
+FIT_VALUES, SCALAR_FIT_VALUES = 1 << 22, 1 << 21
 ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
 SCALAR_ROUNDS = 5
 PART_ROWS = 8_192  # rows that a thread refits to at a time
@@ -97,7 +99,8 @@ def _refitted(
 ) -> tuple[LevelSets, tuple[float, float]]:
     """Refit levels some times; ``error`` is what they are expected to leave of a vector."""
     reference = float(np.sqrt(np.square(y, dtype=np.float64).sum(1).mean())) or 1.0
-    sample = np.ascontiguousarray(y[:: -(-len(y) // max(1, FIT_VALUES // y.shape[1]))])
+    rows = max(1, (FIT_VALUES if trellis else SCALAR_FIT_VALUES) // y.shape[1])
+    sample = np.ascontiguousarray(y[:: -(-len(y) // rows)])
     for _ in range(rounds):
         sets, error = _moved(sample, sets, trellis, lengths(sets, reference, FLOOR * error, 1), threads)
     return sets, (reference, FLOOR * error)

@@ -35,9 +35,10 @@ FEW_ROWS, LEAST_ROWS = 10, 256
 START_ROWS = 1_024  # rows that the worth of a free first state is measured on
 CHUNK_ROWS = 4_096  # rows a thread encodes at a time
 # Lengths of target tried for a vector. In few dimensions a try costs little and luck is worth more: five take 1.2 % off
-# the error that three leave on GloVe (50-d). In many, a third takes 0.1 to 0.4 % off what two leave of clustered
-# vectors, 1 to 2 % of sparse and heavy-tailed ones, and is half of the time again with a trellis.
-MANY, MANY_TRIES, FEW_TRIES = 128, 5, {"scalar": 3, "trellis": 2}
+# the error that three leave on GloVe (50-d). In many, and with many bits, a third takes 0.1 to 0.4 % off what two leave
+# of clustered vectors, 1 to 2 % of sparse and heavy-tailed ones, and with a trellis is half of the time again.
+MANY_DIMS, MANY_BITS = 128, 3
+TRIES, FEWER, FEWEST = 5, 3, 2
 PLAIN = (1.0, 1.0)  # length that scalar codes did not have
 LEVELS = {"scalar": 256, "trellis": 512}  # columns of the table of levels
 
@@ -103,7 +104,8 @@ class Quantizer:
             self._tables = codebook.scalar_tables(sets)
         if spec.encoding == "scalar" and length == PLAIN:  # from a file of before scalar codes had lengths
             length = codebook.presumed_length(sets, self._variances)
-        tries = FEW_TRIES[spec.encoding] if spec.dim > MANY else MANY_TRIES
+        many = spec.encoding == "trellis" and spec.code_bits >= MANY_BITS * spec.dim
+        tries = TRIES if spec.dim <= MANY_DIMS else FEWEST if many else FEWER
         self._lengths = codebook.lengths(sets, *length, tries)
 
     @property
