@@ -24,7 +24,9 @@ from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
 from ipaq_index.quantizer.trellis import trellis, walk
 
-SET_ROWS = 20_000  # rows that level sets are fitted to; 8,000 of 384-d add 1 % to the error of inner products (Debian)
+# Rows that level sets are fitted to. 8,000 instead of 17,000 of 384-d add 0.3 to 1 % to a trellis's error of inner
+# products (Debian); scalar codes are for those in a hurry.
+SET_ROWS = {"scalar": 10_000, "trellis": 20_000}
 ERROR_ROWS = 4_096  # rows that scales and errors are measured on
 # Vectors of least and of largest length that scales are measured on too. Without, the longest of 40,000 later ones lie
 # beyond all scales, and are the best answers: 0.03 of recall@10 where lengths differ much ("norms", 96-d, 4 bits).
@@ -33,7 +35,7 @@ EXTREMES = 32
 # is; see `_spread`.
 FEW_ROWS, LEAST_ROWS = 10, 256
 START_ROWS = 1_024  # rows that the worth of a free first state is measured on
-CHUNK_ROWS = 4_096  # rows a thread encodes at a time
+CHUNK_ROWS = 2_048  # rows a thread encodes at a time: twice as many of 384-d take 5 % longer
 # Lengths of target tried for a vector. In few dimensions a try costs little and luck is worth more: five take 1.2 % off
 # the error that three leave on GloVe (50-d). In many, and with many bits, a third takes 0.1 to 0.4 % off what two leave
 # of clustered vectors, 1 to 2 % of sparse and heavy-tailed ones, and with a trellis is half of the time again.
@@ -134,7 +136,8 @@ class Quantizer:
         """
         asked = x if queries is None else queries
         fitted, by_sample = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads)
-        step = -(-len(x) // SET_ROWS)
+        set_rows = SET_ROWS[spec.encoding]
+        step = -(-len(x) // set_rows)
         y = product(x[::step] - fitted.mean, fitted.forward)
         if len(x) < FEW_ROWS * spec.dim and (by_sample or len(x) < LEAST_ROWS):
             y = _spread(y, spec.seed)
@@ -147,7 +150,7 @@ class Quantizer:
         else:
             sets, length = codebook.fit_scalar(y, spec.code_bits, threads)
         # Scales and errors are measured on rows that the level sets were not fitted to, where there are enough.
-        others = np.flatnonzero(np.arange(len(x)) % step) if len(x) > 2 * SET_ROWS else np.arange(len(x))
+        others = np.flatnonzero(np.arange(len(x)) % step) if len(x) > 2 * set_rows else np.arange(len(x))
         rest = x[others[:: -(-len(others) // ERROR_ROWS)]]
         y = product(np.concatenate([rest, _extremes(x, fitted.mean)]) - fitted.mean, fitted.forward)
         if spec.rounding == "stochastic":
