@@ -143,7 +143,9 @@ class Records:
         self.file, self._threads, self._console = file, threads, console
         self._origin = {"faiss": provenance()["versions"]["faiss-cpu"], "ipaq": _source()}
         self.records: list[dict[str, Any]] = []
-        for line in file.read_text().splitlines() if file.exists() else ():
+        known = file.read_text() if file.exists() else ""
+        self._begin = "\n" if known and not known.endswith("\n") else ""
+        for line in known.splitlines():
             try:
                 record = json.loads(line)
             except json.JSONDecodeError:  # the line that was being written when the run ended
@@ -177,7 +179,8 @@ class Records:
         self.records.append(record)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with open(self.file, "a") as out:
-            out.write(json.dumps(record) + "\n")
+            out.write(self._begin + json.dumps(record) + "\n")
+        self._begin = ""
         return record
 
 
