@@ -1,9 +1,9 @@
 """k-means level sets of many lines at once: the table that bits are shared out by.
 
 `ipaq_index.levels.solve_many` finds the optimum and proves it; here 384 lines of 17,000 values at nine sizes have to
-take less time than encoding does: 0.5 s against 90 s. Values are cut into 256 cells of equal error, what an optimum has
-in the limit of many levels, so that the tails are followed. Up to 16 levels, the best path over the ends of those cells
-is taken, beyond, equal errors again; Lloyd's iteration refines both. On values that were not fitted (11 kinds of lines,
+take less time than encoding does: 0.5 s against 90 s. Values are cut into cells of equal error, what an optimum has
+in the limit of many levels, so that the tails are followed. Up to 16 levels, the best path over the ends of 128 such
+cells is taken; Lloyd's iteration refines both. On values that were not fitted (11 kinds of lines,
 normal to Cauchy), the error is within 4 % of what the optimum for the sample leaves there, and as often below it.
 """
 
@@ -21,6 +21,7 @@ ITERATIONS = 40  # of Lloyd's at most
 NOISE = 1e-13  # of the squared length of a line: errors below it are rounding
 SETTLED = 1e-4  # relative fall of the error by an iteration at which it ends
 PATH_BITS = 4  # bits up to which the best path is looked for
+END_BITS = 7  # logarithm of the number of cells over whose ends: twice as many leave 0.05 % less error
 PART_LINES = 16  # that a thread takes at a time
 LEVELS = (2 << MAX_BITS) - 1  # of all sizes together
 
@@ -77,7 +78,7 @@ def fit_sorted(values: npt.NDArray[np.float32], costs: Doubles, levels: npt.NDAr
     m = values.shape[1]
     x, first, second = np.empty(m), np.zeros(m + 1), np.zeros(m + 1)
     cuts = np.empty((1 << MAX_BITS) + 1, dtype=np.int64)
-    ends = np.empty_like(cuts)
+    ends = np.empty((1 << END_BITS) + 1, dtype=np.int64)
     path_costs = np.empty((2, len(ends)))
     before = np.zeros(((1 << PATH_BITS) + 1, len(ends)), dtype=np.int64)
     for line in range(len(values)):
@@ -86,9 +87,7 @@ def fit_sorted(values: npt.NDArray[np.float32], costs: Doubles, levels: npt.NDAr
         for i in range(m):
             x[i] = values[line, i] - centre
             first[i + 1], second[i + 1] = first[i] + x[i], second[i] + x[i] * x[i]
-        share = equal_errors(first, second, 1 << MAX_BITS, 0.0, cuts)
-        ends[:] = cuts
-        best_paths(first, second, ends, path_costs, before)
+        share = 0.0
         for b in range(MAX_BITS, -1, -1):
             s = 1 << b
             if b <= PATH_BITS:
@@ -97,8 +96,11 @@ def fit_sorted(values: npt.NDArray[np.float32], costs: Doubles, levels: npt.NDAr
                 for k in range(s, 0, -1):
                     place = before[k, place]
                     cuts[k - 1] = ends[place]
-            elif b < MAX_BITS:
+            else:
                 share = equal_errors(first, second, s, 8 * share, cuts)
+            if b == END_BITS:
+                ends[:] = cuts[: len(ends)]
+                best_paths(first, second, ends, path_costs, before)
             costs[line, b] = lloyd(x, first, second, s, cuts)
             where, last = s - 1, -np.inf
             for k in range(s):
