@@ -21,6 +21,7 @@ DOUBT = (
 MOST_ROOT = np.float32(1.3)  # its 256th power is 10^29
 MOST_TOWARDS = 1.0  # what is not known, as a share of what is, at the most
 MARGIN = np.float32(4)  # standard deviations by which products may be below a row's exact score: 3 in 100,000 are more
+FEW_DIMENSIONS = np.float32(3)  # whose errors are no chance: so many may be off by the most there is
 FAR = np.float32(1 << 30)
 TINY = np.float32(1e-22)  # least step, so that biases up to 10^16 times its inverse are finite
 
@@ -208,14 +209,15 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
     p : (nq, d) float32
     meaning : Meaning
     certain : bool
-        Whether scores shall be no less than the exact ones; else, no less but for errors of `MARGIN`.
+        Whether scores shall be no less than the exact ones; else, no less but for errors of `MARGIN`, and in a few
+        dimensions certainly.
     """
     low, width, square, largest, mean, variance = meaning.grid
     values = np.zeros((len(p), len(low)), dtype=np.int8)
     start, inverse = np.zeros(len(p), dtype=np.int32), np.zeros(len(p), dtype=np.float32)
     slack = np.zeros(len(p), dtype=np.float32)
     for q in range(len(p)):
-        step, base, uncertain, bound = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        step, base, uncertain, bound, most = np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         for i in range(len(low)):
             j = meaning.active[i, 0]
             step = max(step, abs(p[q, j] * width[i])) if j >= 0 else step
@@ -231,8 +233,9 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
                 error = (exact - weight) * step  # of a unit of u; its mean is known, what is left varies with u
                 base += p[q, j] * low[i] + error * mean[i]
                 uncertain += error * error * variance[i] + p[q, j] * p[q, j] * square[i]
-                bound += abs(error) * np.float32(TOP_WEIGHT) + abs(p[q, j]) * largest[i]
-        margin = bound if certain else MARGIN * np.sqrt(uncertain)
+                off = abs(error) * np.float32(TOP_WEIGHT) + abs(p[q, j]) * largest[i]
+                bound, most = bound + off, max(most, off)
+        margin = bound if certain else min(bound, max(MARGIN * np.sqrt(uncertain), FEW_DIMENSIONS * most))
         start[q], inverse[q] = as_start((base + margin) / step + np.float32(1)), np.float32(1) / step
         slack[q] = np.float32(2) * margin / step + np.float32(2)  # the start was rounded up by less than 1, and has 1
     return Weights(values, start, inverse, slack)
