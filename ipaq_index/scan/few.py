@@ -5,6 +5,7 @@ look-ups of a row do, so they are made best estimate first: those raise the floo
 unscored.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,10 +98,11 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
         np.empty(1, dtype=np.int32),
     )
     known = known_parts(p, meaning)
+    far = np.sqrt(2 * np.log(max(rows.size / k, math.e)))  # a k-th of so many normal scores is hardly further out
     for q in range(len(p)):
         tables = np.zeros((-(-meaning.first_pairs // QUAD), 2, QUAD, 16), dtype=np.uint8)
         frame = make_frame(tables, 1)
-        frame.start[0], step = fill_lookups(p[q], meaning, tables)
+        frame.start[0], step = fill_lookups(p[q], meaning, far, tables)
         query = Query(q, p[q], known[q], np.float32(1) / step)
         frame.bars[0, 0] = query.inverse
         at = places(rows, frame, candidates)

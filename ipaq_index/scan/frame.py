@@ -15,11 +15,7 @@ from ipaq_index.scan.packed import QUAD, Floats, Meaning
 
 TOP = 255  # largest sum of a pair's two look-ups: they are added as bytes
 TOP_WEIGHT = 127
-DOUBT = (
-    5.0  # a row's look-ups are below its exact score with probability e^-5 at most; seven kinds of data: 0.02 % missed
-)
-MOST_ROOT = np.float32(1.3)  # its 256th power is 10^29
-MOST_TOWARDS = 1.0  # what is not known, as a share of what is, at the most
+DOUBT = 4.5  # a row's look-ups are below its exact score with probability e^-4.5 at most; see eval/alone.py
 MARGIN = np.float32(4)  # standard deviations by which products may be below a row's exact score: 3 in 100,000 are more
 FEW_DIMENSIONS = np.float32(3)  # whose errors are no chance: so many may be off by the most there is
 FAR = np.float32(1 << 30)
@@ -92,43 +88,41 @@ def as_start(value: np.float32) -> int:
 
 
 @njit(nogil=True, cache=True)
-def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.float32]:
+def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tuple[int, np.float32]:
     """Fill one query's tables (zeros on entry); return start and step.
 
     Each table's minimum goes into the start; all share one step, so that look-ups add up without weights.
 
-    What the first part of a code does not tell is taken for a sum of chances, of variance V in all for a row of average
-    levels. By Chernoff's bound it exceeds ``DOUBT / t + sum_j log E[exp(t p_j x_j)] / t``
-    with probability ``exp(-DOUBT)`` at most, for any t; that which is best for V is taken. The logarithms depend on the
-    pieces' values: they go into the tables, so rows whose levels stand far apart have a larger margin than others.
+    What the first part of a code does not tell is taken for a sum of chances x_j, of variance V in all for a row of
+    average levels. By Chernoff's bound it exceeds ``DOUBT / t + sum_j log E[exp(t p_j x_j)] / t`` with probability
+    ``exp(-DOUBT)`` at most, for any t; that which is best for V is taken. The logarithms depend on the pieces' values:
+    they go into the tables, so rows whose levels stand far apart have a larger margin than others.
 
-    The best rows are not any rows. They lie towards the query, in what is known as in what is not: among rows of which
-    the known part, of variance U, is far out, the unknown part is expected to be V / U of it (exponential tilting).
+    The best rows are not any rows. They lie towards the query, in what is known as in what is not: levels are weighed
+    by ``exp(u p_j x_j)``, under which the mean score is ``far`` standard deviations out (exponential tilting).
 
     Parameters
     ----------
     p : (d,) float32
     meaning : Meaning
+    far : float
+        How far out the best rows are.
     lookups : (quads, 2, 4, 16) uint8
     """
     nibbles = 2 * QUAD * len(lookups)
     table = np.zeros((nibbles, 16), dtype=np.float32)
-    whole, unknown, middle, base = 0.0, 0.0, 0.0, 0.0
+    whole, unknown, base = 0.0, 0.0, 0.0
     for j in range(len(p)):
         weight = np.float64(p[j])
         mean, variance, left, unread = meaning.spread[:, j]
         whole += weight * weight * variance
         unknown += weight * weight * left
         base += weight * (meaning.fixed[j] + unread * mean)
-        middle += weight * (1 - unread) * mean
-    towards = min(unknown / (whole - unknown), MOST_TOWARDS) if whole > unknown else MOST_TOWARDS
-    base -= towards * middle
     for n in range(len(meaning.pieces)):
         j, _, width, nibble, position = meaning.pieces[n]
         if nibble < 2 * meaning.first_pairs:
-            weight = p[j] * np.float32(1 + towards)
             for value in range(16):
-                table[nibble, value] += weight * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
+                table[nibble, value] += p[j] * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
     step = _step(table)
     rounding = np.float64(step) ** 2 * nibbles / 12  # an entry's rounding is uniform in a step
     if step == TINY:  # a query of zeros: all rows tie, and their look-ups are exact
@@ -136,7 +130,8 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
     t = np.sqrt(2 * DOUBT / (unknown + rounding)) if unknown + rounding > 0 else 0.0
     if t > 0:
         base += DOUBT / t
-        powers, more = np.empty(meaning.left.shape[2], dtype=np.float32), np.zeros(16, dtype=np.float32)
+        u = far / np.sqrt(whole) if whole > 0 else 0.0
+        powers, more = np.empty((2, meaning.left.shape[2]), dtype=np.float32), np.zeros(16, dtype=np.float32)
         for i in range(len(meaning.active)):
             j, n, _, levels = meaning.active[i]
             if j < 0:
@@ -144,7 +139,7 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
             _, _, width, nibble, position = meaning.pieces[n]
             read = nibble < 2 * meaning.first_pairs
             groups = 1 << width if read else 1
-            excess(np.float64(t), p[j], meaning.left[0, j], meaning.left[1, j], levels, groups, powers, more)
+            excess(t, u, np.float64(p[j]), meaning.left[0, j], meaning.left[1, j], levels, groups, powers, more)
             if read:
                 for value in range(16):
                     table[nibble, value] += more[(value >> position) & (groups - 1)]
@@ -165,29 +160,60 @@ def fill_lookups(p: Floats, meaning: Meaning, lookups: Bytes) -> tuple[int, np.f
 
 @njit(nogil=True, cache=True)
 def excess(
-    t: float, weight: np.float32, left: Floats, shares: Floats, levels: int, groups: int, powers: Floats, more: Floats
+    t: float,
+    u: float,
+    weight: float,
+    left: Floats,
+    shares: Floats,
+    levels: int,
+    groups: int,
+    powers: Floats,
+    more: Floats,
 ) -> None:
     """Write ``log E[exp(t weight x)] / t`` of what is left of a dimension's levels into ``more``, group by group.
 
-    The exponential is (1 + x / 256)^256, which vector units are fast at; ``powers`` is room for those of all levels.
+    Levels are weighed by ``exp(u weight x)``. Exponentials are taken as (1 + x / 256)^256, which vector units are fast
+    at, and of x less the largest of the group.
+
+    Parameters
+    ----------
+    t, u, weight : float
+    left, shares : (m,) float32
+        Of `Meaning.left`.
+    levels, groups : int
+        Numbers of them; groups are of equal size.
+    powers : (2, m) float32
+        Room.
+    more : (16,) float32
+        Result.
     """
-    factor = np.float32(t * weight / 256)
-    for level in range(levels):
-        e = min(max(np.float32(1) + factor * left[level], np.float32(0)), MOST_ROOT)
-        e *= e
-        e *= e
-        e *= e
-        e *= e
-        e *= e
-        e *= e
-        e *= e
-        powers[level] = shares[level] * (e * e)
-    size = levels // groups
+    size, sign = levels // groups, np.float32(1 if weight > 0 else -1)
+    with_t, without = powers[0], powers[1]
     for group in range(groups):
-        sum_ = np.float32(0)
+        extreme = sign * left[group * size]
         for level in range(group * size, group * size + size):
-            sum_ += powers[level]
-        more[group] = np.float32(np.log(max(sum_, np.float32(1))) / t)
+            extreme = max(extreme, sign * left[level])
+        more[group] = sign * extreme
+        for level in range(group * size, group * size + size):
+            with_t[level] = left[level] - more[group]
+    part, own = np.float32((t + u) * weight / 256), np.float32(u * weight / 256)
+    for level in range(levels):
+        e = max(np.float32(1) + part * with_t[level], np.float32(0))
+        f = max(np.float32(1) + own * with_t[level], np.float32(0))
+        e, f = e * e, f * f
+        e, f = e * e, f * f
+        e, f = e * e, f * f
+        e, f = e * e, f * f
+        e, f = e * e, f * f
+        e, f = e * e, f * f
+        e, f = e * e, f * f
+        with_t[level], without[level] = shares[level] * (e * e), shares[level] * (f * f)
+    for group in range(groups):
+        above, under = np.float32(0), np.float32(0)
+        for level in range(group * size, group * size + size):
+            above += with_t[level]
+            under += without[level]
+        more[group] = np.float32(weight * more[group] + np.log(above / under) / t)
 
 
 @njit(nogil=True, cache=True)

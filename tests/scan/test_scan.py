@@ -180,7 +180,7 @@ def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype)
         tables = np.zeros((-(-meaning.first_pairs // 4), 2, 4, 16), np.uint8)
         frame = make_frame(tables, 1)
         p = rng.standard_normal(2 * pairs).astype(np.float32)
-        frame.start[0], step = fill_lookups(p, meaning, tables)
+        frame.start[0], step = fill_lookups(p, meaning, 3.0, tables)
         frame.bars[:, 0] = 1 / step, 3, rng.standard_normal() * 2000
         words = rng.integers(0, 1 << 32, 3).astype(np.uint32)
         words[rng.integers(3)] = 0
@@ -250,7 +250,7 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     meaning = packed.codebook.meaning
     p = np.random.default_rng(1).standard_normal(6).astype(np.float32)
     lut, twin = (np.zeros((1, 2, 4, 16), np.uint8) for _ in range(2))
-    start, step = fill_lookups(p, meaning, lut)
+    start, step = fill_lookups(p, meaning, 3.0, lut)
     assert fill_lookups.py_func(p, meaning, twin) == (start, step)
     np.testing.assert_array_equal(lut, twin)
     assert (lut[:, 0].max(-1).astype(int) + lut[:, 1].max(-1)).max() <= 255
