@@ -18,6 +18,7 @@ TOP_WEIGHT = 127
 DOUBT = 4.5  # a row's look-ups are below its exact score with probability e^-4.5 at most; see eval/alone.py
 MARGIN = np.float32(4)  # standard deviations by which products may be below a row's exact score: 3 in 100,000 are more
 FEW_DIMENSIONS = np.float32(3)  # whose errors are no chance: so many may be off by the most there is
+FEW_NIBBLES = 16  # tables of so few have their roundings taken at the worst: where values repeat, these are no chance
 FAR = np.float32(1 << 30)
 TINY = np.float32(1e-22)  # least step, so that biases up to 10^16 times its inverse are finite
 
@@ -124,9 +125,10 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
             for value in range(16):
                 table[nibble, value] += p[j] * meaning.piece_values[n, (value >> position) & ((1 << width) - 1)]
     step = _step(table)
+    certain = 0.0
     rounding = np.float64(step) ** 2 * nibbles / 12  # an entry's rounding is uniform in a step
-    if step == TINY:  # a query of zeros: all rows tie, and their look-ups are exact
-        rounding = np.float64(0)
+    if nibbles <= FEW_NIBBLES or step == TINY:  # of a query of zeros all rows tie, and their look-ups are exact
+        certain, rounding = 0.5 * step * nibbles * (step > TINY), np.float64(0)
     t = np.sqrt(2 * DOUBT / (unknown + rounding)) if unknown + rounding > 0 else 0.0
     if t > 0:
         base += DOUBT / t
@@ -154,7 +156,7 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
         pair, part = nibble // 2, nibble % 2
         for value in range(16):
             lookups[pair // QUAD, part, pair % QUAD, value] = np.int64(table[nibble, value] / step + np.float32(0.5))
-    base += 0.5 * t * rounding
+    base += 0.5 * t * rounding + certain
     return as_start(np.float32(base / step)), step
 
 
