@@ -75,8 +75,6 @@ class Quantizer:
         Bits of each dimension.
     levels : (d, L) float32
         Level sets, the last level repeated to the end.
-    symbol_levels : (d, 256) float32
-        What a symbol stands for in a scan that does not decode it fully: its level, or the mean of its two.
     next_state : (states, 2) uint8
         With one state, the meaning of a symbol does not depend on those before it.
     scale_format : ScaleFormat
@@ -99,10 +97,8 @@ class Quantizer:
             chosen = trellis(spec.states)
             self.next_state = chosen.next_state
             self._tables = codebook.trellis_tables(sets, chosen, 1 << scale_format.state_bits)
-            self.symbol_levels = _pair_means(sets)
         else:
             self.next_state = np.zeros((1, 2), dtype=np.uint8)
-            self.symbol_levels = sets.levels
             self._tables = codebook.scalar_tables(sets)
         if spec.encoding == "scalar" and length == PLAIN:  # from a file of before scalar codes had lengths
             length = codebook.presumed_length(sets, self._variances)
@@ -364,10 +360,3 @@ def _pair(values: Any) -> tuple[float, float]:
     if not (0 < first < np.inf and 0 <= second < np.inf):
         raise ValueError(f"quantizer: length: expected positive numbers, got {values!r}")
     return first, second
-
-
-def _pair_means(sets: LevelSets) -> Vectors:
-    """Return the mean of each symbol's two levels."""
-    means = np.float32(0.5) * (sets.levels[:, ::2] + sets.levels[:, 1::2])
-    means[sets.bits == 0] = sets.levels[sets.bits == 0, :1]
-    return means
