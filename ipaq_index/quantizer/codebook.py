@@ -20,6 +20,7 @@ ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
 SCALAR_ROUNDS = 5
 PART_ROWS = 8_192  # rows that a thread refits to at a time
 MANY_ZEROS = 0.1  # share of a dimension's values from which on 0 gets two levels
+UNEVEN = 4.0  # how many times the median of squared gaps their mean may be
 FLOOR = 0.6  # share of the mean error that does not come from leaving the range of levels; see `Lengths.floor`
 
 # How far the error of a trellis with b bits lies from that of rounding to nearest with b bits towards b + 1: what
@@ -144,7 +145,10 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     """Return what `ipaq_index.quantizer.viterbi` needs."""
     middles = np.zeros_like(sets.levels)
     middles[:, :-SUBSETS] = np.float32(0.5) * (sets.levels[:, SUBSETS:] + sets.levels[:, :-SUBSETS])
-    typical = float(np.square(_gaps(sets)).mean()) or 1.0
+    # Heavy tails may leave one dimension with an outlier for a level: its gap must not coarsen all others' costs. Of
+    # 10,000 vectors of 64-d at 2 bits, one such multiplied the error by three.
+    squares = np.square(_gaps(sets))
+    typical = min(float(squares.mean()), UNEVEN * float(np.median(squares))) or float(squares.mean()) or 1.0
     early = min(MOST, (FAR - 1) // (trellis.states.bit_length() - 1))
     scale = np.array([min(UNITS / typical, 1e30), early, MOST], dtype=np.float32)
     return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts, scale)
