@@ -25,7 +25,9 @@ TWO_BYTES = ScaleFormat(state_bits=0, base=(127 - 8) << 23, step=1 << 11)
 RANGE = (np.float32(1e-30), np.float32(1e30))  # of all scales
 LEAST_SPREAD = 1.02  # scales of a sample that are all the same get so much room
 INFINITY = 0x7F800000  # as the bits of a float32
-MARGIN = 0.1  # of the logarithmic range of a sample's scales that is kept free at each end: later vectors lie beyond it
+# Of the logarithmic range of a sample's scales, kept free at each end: later vectors lie beyond. With 0.1, heavy-tailed
+# ones (64-d, 8 bits) lose 1.2 points of recall; three more kinds and GloVe do not care.
+MARGIN = 0.4
 
 
 def best_format(
