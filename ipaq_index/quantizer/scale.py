@@ -27,8 +27,8 @@ LEAST_SPREAD = 1.02  # scales of a sample that are all the same get so much room
 INFINITY = 0x7F800000  # as the bits of a float32
 # Of the logarithmic range of a sample's scales, kept free below and above: later vectors lie beyond. Heavy-tailed ones
 # (64-d, 8 bits) have recalls of 0.981, 0.988 and 0.993 with 0.1, 0.25 and 0.4 above; three more kinds and GloVe do not
-# care, and a wider range takes a bit from the first state. Below it matters less: a vector shorter than all of the sample
-# has small scores whatever its scale.
+# care, and a wider range takes a bit from the first state. Below it matters less: a vector shorter than all of the
+# sample has small scores whatever its scale.
 BELOW, ABOVE = 0.05, 0.25
 
 
