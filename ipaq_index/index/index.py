@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.index.asking import Asking, Ids, Scores
-from ipaq_index.index.config import IndexConfig, Metric, thread_count
+from ipaq_index.index.config import SCALE_BYTES, IndexConfig, Metric, thread_count
 from ipaq_index.index.content import Content, normalised
 from ipaq_index.index.dataset import batches, sample
 from ipaq_index.index.faiss_names import FaissNames
@@ -384,7 +384,7 @@ class Index(Asking, FaissNames):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` gave; nothing in it is trusted."""
-        self._begin(IndexConfig(**state["config"]))
+        self._begin(IndexConfig(**{"scale_bytes": SCALE_BYTES} | state["config"]))  # older files had no choice
         self._set_probes(state)
         if "quantizer" in state:
             self._content = restored(self._config, state)

@@ -1,5 +1,7 @@
 """Fitting the quantizers of an index to a sample."""
 
+from typing import cast
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +30,7 @@ def quantizer_spec(config: IndexConfig) -> QuantizerSpec:
         encoding=automatic if config.encoding == "auto" else config.encoding,
         states=config.states,
         r=config.r,
+        side_bytes=cast(int, config.scale_bytes),
         seed=config.seed,
         rounding=config.rounding,
         objective=fitting if config.objective is None else config.objective,

@@ -47,3 +47,26 @@ def test_other_versions_are_refused(version):
     state["layout"] = version
     with pytest.raises(iq.IndexFileError, match="layout: expected 1 or 2"):
         iq.Index.from_bytes(made(state, arrays))
+
+
+def test_small_budgets_have_one_side_byte_now_and_had_two():
+    x = clustered(500, 50, seed=1)
+    index = iq.Index(50, bits=0.48).build(x)
+    assert (index.bytes_per_vector, iq.Index(50, bytes_per_vector=5).info()["bytes_beside"]) == (5, 1)
+    state, arrays = read(index.to_bytes())
+    state["config"] |= {"bits": None, "bytes_per_vector": 5}
+    del state["config"]["scale_bytes"]
+    old = iq.Index.from_bytes(made(state, arrays))
+    assert old.info()["bytes_beside"] == 2
+    for one, other in zip(old.search(x[:20], 5), index.search(x[:20], 5), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("dim", "budget", "options", "beside"),
+    [(50, 9, {}, 1), (50, 10, {}, 2), (8, 3, {}, 2), (50, 13, {"metric": "l2"}, 5), (50, 56, {"refine": "sq8"}, 51)],
+)
+def test_bytes_beside_codes(dim, budget, options, beside):
+    index = iq.Index(dim, bytes_per_vector=budget, **options).build(clustered(100, dim, seed=1))
+    assert (index.info()["bytes_beside"], index.bytes_per_vector) == (beside, budget)
+    assert index.search(clustered(100, dim, seed=1)[:3], 1)[1][:, 0].tolist() != [-1] * 3
