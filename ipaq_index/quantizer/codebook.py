@@ -17,7 +17,6 @@ from ipaq_index.quantizer.viterbi import FAR, MOST, SUBSETS, UNITS, Tables
 # (Debian, 2 and 1 bits a dimension).
 FIT_VALUES, SCALAR_FIT_VALUES = 1 << 22, 1 << 21
 ROUNDS = 5  # of refitting: the sixth takes less than 0.2 % off the error
-SCALAR_ROUNDS = 5
 PART_ROWS = 8_192  # rows that a thread refits to at a time
 MANY_ZEROS = 0.1  # share of a dimension's values from which on 0 gets two levels
 UNEVEN = 4.0  # how many times the median of squared gaps their mean may be
@@ -72,7 +71,7 @@ def fit_scalar(y: Floats, code_bits: int, threads: int) -> tuple[LevelSets, tupl
     for j in range(len(levels)):
         fill(levels[j], table.set(j, int(bits[j])))
     error = float(errors[np.arange(len(bits)), bits].sum())
-    return _refitted(y, LevelSets(bits, levels), error, None, SCALAR_ROUNDS, threads)
+    return _refitted(y, LevelSets(bits, levels), error, None, threads)
 
 
 def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tuple[LevelSets, tuple[float, float]]:
@@ -92,17 +91,17 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
             chosen = _two_zeros(chosen, 2 << b) if zeros[j] else _stretched(chosen, 2 << b)
         fill(levels[j], chosen)
     error = float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
-    return _refitted(y, LevelSets(bits, levels), error, trellis, ROUNDS, threads)
+    return _refitted(y, LevelSets(bits, levels), error, trellis, threads)
 
 
 def _refitted(
-    y: Floats, sets: LevelSets, error: float, trellis: Trellis | None, rounds: int, threads: int
+    y: Floats, sets: LevelSets, error: float, trellis: Trellis | None, threads: int
 ) -> tuple[LevelSets, tuple[float, float]]:
     """Refit levels some times; ``error`` is what they are expected to leave of a vector."""
     reference = float(np.sqrt(np.square(y, dtype=np.float64).sum(1).mean())) or 1.0
     rows = max(1, (FIT_VALUES if trellis else SCALAR_FIT_VALUES) // y.shape[1])
     sample = np.ascontiguousarray(y[:: -(-len(y) // rows)])
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         sets, error = _moved(sample, sets, trellis, lengths(sets, reference, FLOOR * error, 1), threads)
     return sets, (reference, FLOOR * error)
 

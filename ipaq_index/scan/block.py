@@ -22,6 +22,8 @@ from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 GROUP = emit_dense.GROUP
 DENSE = {Avx512: emit_dense.AVX512, Avx2: emit_dense.AVX2, Neon: emit_dense.NEON}
 
+ALL = np.uint32(0xFFFFFFFF)
+
 ScaleFormat = tuple[int, int, int]
 
 
@@ -153,6 +155,14 @@ def row_total(rows: Rows, meaning: Meaning, p: Floats, row: int) -> np.float32:
             total += p[j] * meaning.levels[j, symbol + (symbol & trellis) + (state & 1)]
             state = (state >> 1) ^ (state & 1) * a ^ (symbol & 1) * b
     return total
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def counted(words: npt.NDArray[np.uint32], size: int, block: int) -> np.uint32:
+    """Return a bit for each row of a block: whether it counts; ``words`` and ``size`` are those of `Rows`."""
+    word = words[block] if len(words) else ALL
+    left = size - block * BLOCK
+    return word & ((np.uint32(1) << np.uint32(left)) - np.uint32(1)) if left < BLOCK else word
 
 
 @njit(nogil=True, cache=True)

@@ -4,6 +4,7 @@ Arrays come as addresses; `ipaq_index.scan.block` says what they hold.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -46,61 +47,42 @@ def scales(builder: Builder, kind: Any, side: Value, lanes: int, scale_format: l
     return builder.bitcast(bits, floats(lanes))
 
 
-def compare(
-    builder: Builder,
-    sums: list[list[Value]],
-    first: int,
-    row_scales: list[Value],
-    biases: list[Value] | None,
-    bars: Bars,
-    out: list[Value],
-) -> Value:
-    """Compare scores with floors; where one is not below, write all sums and a bit for each row.
+def scored(
+    builder: Builder, g: int, sums: list[Value], row_scales: list[Value], biases: list[Value] | None, bars: Bars
+) -> tuple[list[Value], list[Value], Value]:
+    """Turn sums into scores and compare them with the floor.
 
     Parameters
     ----------
-    sums : list of list of <lanes x i32>
-        Sums of each query, the rows in a few vectors.
-    first : int
-        Number of the first of these rows in its block.
+    g : int
+        Number of the query.
+    sums : list of <lanes x i32>
+        Its sums, the rows in a few vectors.
     row_scales, biases : list of <lanes x float>
         Of these rows.
     bars : Bars
         Of the queries.
-    out : list
-        Addresses of sums and bits.
 
     Returns
     -------
-    i1
-        Whether a score is not below a floor.
+    scores : list of <lanes x float>
+    above : list of <lanes x i1>
+        Whether a score is not below the floor.
+    found : i1
+        Whether any is not.
     """
-    lanes = sums[0][0].type.count
-    inverse, shift, floor = bars
-    below: list[list[Value]] = []
-    all_below = splat(ints(lanes), -1)
-    for g, parts in enumerate(sums):
-        below.append([])
-        added, least = (broadcast(builder, floats(lanes), base, 4 * g) for base in (shift, floor))
-        for number, part in enumerate(parts):
-            score = builder.fmul(row_scales[number], builder.sitofp(part, floats(lanes)))
-            if biases is not None:
-                factor = broadcast(builder, floats(lanes), inverse, 4 * g)
-                score = builder.fadd(score, builder.fmul(biases[number], factor))
-            score = builder.fadd(score, added)
-            score = builder.fsub(score, least)
-            below[g].append(builder.bitcast(score, ints(lanes)))  # its sign bit says: below
-            all_below = builder.and_(all_below, below[g][number])
-    signs = builder.icmp_signed("<", all_below, splat(ints(lanes), 0))
-    mask = ir.IntType(lanes)
-    found = builder.icmp_unsigned("!=", builder.bitcast(signs, mask), ir.Constant(mask, -1))
-    with builder.if_then(found, likely=False):
-        for g, parts in enumerate(sums):
-            for number, part in enumerate(parts):
-                row = first + lanes * number
-                builder.store(part, pointer(builder, ints(lanes), out[0], 4 * (BLOCK * g + row)), align=4)
-            store_signs(builder, below[g], first, out[1], g)
-    return found
+    kind = floats(sums[0].type.count)
+    shift, floor = (broadcast(builder, kind, base, 4 * g) for base in (bars.shift, bars.floor))
+    scores, above = [], []
+    for number, part in enumerate(sums):
+        score = builder.fmul(row_scales[number], builder.sitofp(part, kind))
+        if biases is not None:
+            score = builder.fadd(score, builder.fmul(biases[number], broadcast(builder, kind, bars.inverse, 4 * g)))
+        scores.append(builder.fadd(score, shift))
+        above.append(builder.fcmp_ordered(">=", scores[-1], floor))
+    mask = ir.IntType(kind.count)
+    found = builder.bitcast(reduce(builder.or_, above), mask)
+    return scores, above, builder.icmp_unsigned("!=", found, ir.Constant(mask, 0))
 
 
 def keep(
@@ -132,29 +114,16 @@ def keep(
         behind them may be overwritten.
     """
     lanes = sums[0].type.count
-    inverse, shift, floor = bars
-    added, least = (broadcast(builder, floats(lanes), base, 0) for base in (shift, floor))
-    scores, below, all_below = [], [], splat(ints(lanes), -1)
-    for number, part in enumerate(sums):
-        score = builder.fmul(row_scales[number], builder.sitofp(part, floats(lanes)))
-        if biases is not None:
-            factor = broadcast(builder, floats(lanes), inverse, 0)
-            score = builder.fadd(score, builder.fmul(biases[number], factor))
-        scores.append(builder.fadd(score, added))
-        below.append(builder.bitcast(builder.fsub(scores[-1], least), ints(lanes)))  # its sign bit says: below
-        all_below = builder.and_(all_below, below[-1])
-    signs = builder.icmp_signed("<", all_below, splat(ints(lanes), 0))
     mask = ir.IntType(lanes)
-    found = builder.icmp_unsigned("!=", builder.bitcast(signs, mask), ir.Constant(mask, -1))
+    scores, above, found = scored(builder, 0, sums, row_scales, biases, bars)
     first, word, before = state
     count = cgutils.alloca_once(builder, I64)
     builder.store(before, count)
     with builder.if_then(found, likely=False):
         numbers = ir.Constant(ints(lanes), list(range(lanes)))
-        for number, (score, sign) in enumerate(zip(scores, below, strict=True)):
+        for number, (score, signs) in enumerate(zip(scores, above, strict=True)):
             part = builder.trunc(builder.lshr(word, ir.Constant(I32, lanes * number)), mask)
-            kept = builder.bitcast(builder.icmp_signed(">=", sign, splat(ints(lanes), 0)), mask)
-            kept = builder.and_(kept, part)
+            kept = builder.and_(builder.bitcast(signs, mask), part)
             lanes_kept = builder.bitcast(kept, ir.VectorType(ir.IntType(1), lanes))
             row = builder.add(builder.trunc(first, I32), ir.Constant(I32, lanes * number))
             held = builder.load(count)
@@ -181,19 +150,6 @@ def append512(builder: Builder, values: Value, mask: Value, address: Value) -> N
 
 def _suffix(values: Value) -> str:
     return "f32" if values.type.element == ir.FloatType() else "i32"
-
-
-def store_signs(builder: Builder, below: list[Value], first: int, above: Value, g: int) -> None:
-    """Write a bit for each row whose score is not below, as whole bytes."""
-    lanes = below[0].type.count
-    kind = ir.IntType(lanes * len(below))
-    bits = ir.Constant(kind, 0)
-    for number, part in enumerate(below):
-        signs = builder.icmp_signed(">=", part, splat(part.type, 0))
-        wide = builder.bitcast(signs, ir.IntType(lanes))
-        wide = builder.zext(wide, kind) if len(below) > 1 else wide
-        bits = builder.or_(bits, builder.shl(wide, ir.Constant(kind, lanes * number)))
-    builder.store(bits, pointer(builder, kind, above, 4 * g + first // 8), align=1)
 
 
 def broadcast(builder: Builder, vector: Any, base: Value, offset: int) -> Value:

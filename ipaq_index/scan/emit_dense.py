@@ -4,7 +4,6 @@ The same code for every instruction set, but for the two operations that `Dense`
 """
 
 from collections.abc import Callable
-from functools import reduce
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -29,6 +28,7 @@ from ipaq_index.scan.emit import (
     load,
     pointer,
     scales,
+    scored,
     shuffle,
     splat,
     spread,
@@ -365,17 +365,9 @@ def _compare(
     registers beside scores.
     """
     lanes = sums[0].type.count
-    kind = floats(lanes)
-    shift, floor = (broadcast(builder, kind, base, 4 * g) for base in (bars.shift, bars.floor))
-    above = []
-    for number, part in enumerate(sums):
-        score = builder.fmul(row_scales[number], builder.sitofp(part, kind))
-        if biases is not None:
-            score = builder.fadd(score, builder.fmul(biases[number], broadcast(builder, kind, bars.inverse, 4 * g)))
-        above.append(builder.fcmp_ordered(">=", builder.fadd(score, shift), floor))
     mask = ir.IntType(lanes)
-    any_above = builder.bitcast(reduce(builder.or_, above), mask)
-    with builder.if_then(builder.icmp_unsigned("!=", any_above, ir.Constant(mask, 0)), likely=False):
+    _, above, any_above = scored(builder, g, sums, row_scales, biases, bars)
+    with builder.if_then(any_above, likely=False):
         rows = ir.IntType(lanes * len(sums))
         bits = ir.Constant(rows, 0)
         for number, (part, signs) in enumerate(zip(sums, above, strict=True)):

@@ -38,9 +38,9 @@ class Frame(NamedTuple):
         inverse (1 / step), shift and floor, the latter two in units of the step. Rows whose score is not below the
         floor are what a query is interested in.
     sums : (group, 32) int32
-        Result: sums for the rows of a block; of look-ups, their scores instead, as float32.
+        Result of products: sums for the rows of a block. The plain twin of look-ups adds up here.
     above : (group,) uint32
-        Result: bit i is set where row i's score is not below the floor; zero before and afterwards.
+        Result of products: bit i is set where row i's score is not below the floor; zero before and afterwards.
     bits : (1,) int32
         Room for `scale`.
     """

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, decode, next_product, scale
+from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, counted, decode, next_product, scale
 from ipaq_index.scan.eight import ROWS, lowest_bit, make_eight, row_totals
 from ipaq_index.scan.frame import Frame, Weights, make_frame, make_weights
 from ipaq_index.scan.lows import LANES, insert_low, make_lows
@@ -200,13 +200,11 @@ def sample(
         begin, stop = lists.begins[number], lists.begins[number + 1]
         count = 0
         for block in range(lists.spans[number, 0], lists.spans[number, 1]):
-            counted = np.uint32(0xFFFFFFFF) if not len(rows.words) else rows.words[block]
-            if size - block * BLOCK < BLOCK:
-                counted &= (np.uint32(1) << np.uint32(size - block * BLOCK)) - np.uint32(1)
-            if counted and count < min(2, len(tile.blocks)):
+            word = counted(rows.words, size, block)
+            if word and count < min(2, len(tile.blocks)):
                 tile.blocks[count] = block
                 for i in range(BLOCK):
-                    hidden[count, i] = np.float32(0) if counted >> np.uint32(i) & np.uint32(1) else np.float32(-np.inf)
+                    hidden[count, i] = np.float32(0) if word >> np.uint32(i) & np.uint32(1) else np.float32(-np.inf)
                 count += 1
         if not count or begin == stop:
             continue
@@ -283,13 +281,11 @@ def scan_tile(
         if place >= count:
             return
         block = blocks[place]
-        counted = np.uint32(0xFFFFFFFF) if not len(words) else words[block]
-        if size - block * BLOCK < BLOCK:
-            counted &= (np.uint32(1) << np.uint32(size - block * BLOCK)) - np.uint32(1)
+        word = counted(words, size, block)
         while asked:
             g = lowest_bit(asked)
             asked &= asked - 1
-            above = above_[g] & counted
+            above = above_[g] & word
             above_[g] = 0
             q = members[first + g]
             entry = 3 * counts[q]

@@ -13,7 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 from ipaq_index.scan import emit, emit_lookups
-from ipaq_index.scan.block import address_types, scale
+from ipaq_index.scan.block import address_types, counted, scale
 from ipaq_index.scan.frame import Frame
 from ipaq_index.scan.isa import Avx2, Avx512, Neon, Portable
 from ipaq_index.scan.layout import BLOCK, QUAD
@@ -21,7 +21,6 @@ from ipaq_index.scan.packed import Floats, Meaning, Rows
 
 LOOKUPS = {Avx512: emit_lookups.avx512, Avx2: emit_lookups.avx2, Neon: emit_lookups.neon}
 APPEND = {Avx512: emit.append512, Avx2: emit.append_masked, Neon: emit.append_masked}
-ALL = np.uint32(0xFFFFFFFF)
 
 
 class Candidates(NamedTuple):
@@ -121,7 +120,7 @@ def collect(
     for block in range(span[0], span[1]):
         if count > most:
             return block, count
-        word = allowed(rows, block)
+        word = counted(rows.words, rows.size, block)
         if not word:
             continue
         frame.sums[0, :] = frame.start[0]
@@ -140,14 +139,6 @@ def collect(
                 candidates.keys[count], candidates.rows[count] = score, row
                 count += 1
     return span[1], count
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def allowed(rows: Rows, block: int) -> np.uint32:
-    """Return a bit for each row of a block: whether it counts."""
-    word = rows.words[block] if len(rows.words) else ALL
-    left = rows.size - block * BLOCK
-    return word & ((np.uint32(1) << np.uint32(left)) - np.uint32(1)) if left < BLOCK else word
 
 
 @overload(collect)
@@ -179,14 +170,10 @@ def _collect(
         block_bytes, side_bytes, bias_bytes = at.strides
         query, out = (at.tables, at.start, at.bars), (at.keys, at.rows)
         words, size = rows.words, rows.size
-        filtered = len(words) > 0
         for block in range(span[0], span[1]):
             if count > most:
                 return block, count
-            word = words[block] if filtered else ALL
-            left = size - block * BLOCK
-            if left < BLOCK:
-                word &= (np.uint32(1) << np.uint32(left)) - np.uint32(1)
+            word = counted(words, size, block)
             if not word:
                 continue
             codes = at.blocks + block * block_bytes
