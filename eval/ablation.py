@@ -39,10 +39,10 @@ def _plain_scales(sums: np.ndarray) -> np.ndarray:
     return np.sqrt(np.divide(sums[:, 0], sums[:, 2], out=np.zeros(len(sums)), where=sums[:, 2] > 0))
 
 
-def _own_length(sets: Any, reference: float, floor: float, tries: int) -> Lengths:
+def _own_length(sets: Any, reference: float, floor: float, tries: int, scales: Any = None) -> Lengths:
     """Take each vector at the reference length and no other: the shortest multiple, 0.5, of twice that."""
     unbounded = np.full(len(sets.bits), np.inf, dtype=np.float32)
-    return Lengths(-unbounded, unbounded, 2 * reference, 0.0, 1)
+    return Lengths(-unbounded, unbounded, 2 * reference, 0.0, 1, 0.0, np.inf)
 
 
 # Each part: its name, how the specification changes, and what is replaced.

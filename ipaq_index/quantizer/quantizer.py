@@ -19,6 +19,7 @@ from ipaq_index.quantizer.scale import (
     decode_scales,
     encode_scales,
     rounded_up,
+    scale_range,
 )
 from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
@@ -42,6 +43,7 @@ CHUNK_ROWS = 2_048  # rows a thread encodes at a time: twice as many of 384-d ta
 MANY_DIMS, MANY_BITS = 128, 3
 TRIES, FEWER, FEWEST = 5, 3, 2
 PLAIN = (1.0, 1.0)  # length that scalar codes did not have
+ANY_SCALE = (0.0, np.inf)  # while there is no format yet
 LEVELS = {"scalar": 256, "trellis": 512}  # columns of the table of levels
 
 Vectors = npt.NDArray[np.float32]
@@ -104,7 +106,8 @@ class Quantizer:
             length = codebook.presumed_length(sets, self._variances)
         many = spec.encoding == "trellis" and spec.code_bits >= MANY_BITS * spec.dim
         tries = TRIES if spec.dim <= MANY_DIMS else FEWEST if many else FEWER
-        self._lengths = codebook.lengths(sets, *length, tries)
+        told = scale_range(scale_format, spec.side_bytes) if scale_format.step else ANY_SCALE
+        self._lengths = codebook.lengths(sets, *length, tries, told)
 
     @property
     def side_bytes(self) -> int:

@@ -113,6 +113,13 @@ def encode_scales(scales: npt.NDArray[np.float64], scale_format: ScaleFormat, dt
     return (np.where(scales > 0, codes, 0).astype(np.int64) << scale_format.state_bits).astype(dtype)
 
 
+def scale_range(scale_format: ScaleFormat, side_bytes: int) -> tuple[float, float]:
+    """Return the least and the largest scale that a code tells."""
+    codes = np.array([1, (1 << (8 * side_bytes - scale_format.state_bits)) - 1]) << scale_format.state_bits
+    least, most = decode_scales(codes.astype(np.uint16), scale_format)
+    return float(least), float(most)
+
+
 def rounded_up(scales: npt.NDArray[np.float64], scale_format: ScaleFormat, side_bytes: int) -> npt.NDArray[np.float32]:
     """Return the least scale that a code tells and that is not below each scale; the largest there is beyond them."""
     dtype = np.dtype(f"u{side_bytes}")

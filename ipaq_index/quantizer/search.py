@@ -45,6 +45,9 @@ class Lengths(NamedTuple):
         Squared error of a vector within the range.
     tries : int
         How many lengths are tried: the one that promises most and its neighbours.
+    least, most : float
+        Scales that can be told. A vector with one coordinate far out promises most when it is coded short, and then
+        asks for a large scale, as a long vector does: the best answers to many queries are both.
     """
 
     low: Floats
@@ -52,6 +55,8 @@ class Lengths(NamedTuple):
     reference: float
     floor: float
     tries: int
+    least: float
+    most: float
 
 
 class Chosen(NamedTuple):
@@ -72,7 +77,9 @@ class Chosen(NamedTuple):
 
 
 def choose_codes(y: Floats, tables: Tables, lengths: Lengths) -> Chosen:
-    """Choose the codes whose decoding points best the way each vector points.
+    """Choose the codes whose decoding, times a scale that can be told, comes closest to each vector.
+
+    Where the best scale can be told that is the one that points best the way the vector points.
 
     Parameters
     ----------
@@ -101,12 +108,16 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
     factor, length = np.empty(LANES, dtype=np.float32), np.empty(LANES)
     tried = np.empty((lengths.tries, d, LANES), dtype=np.uint8)
     first, found = np.zeros(LANES, dtype=np.uint8), np.empty((2, LANES), dtype=np.float32)
-    cosine, best = np.empty(LANES, dtype=np.float32), np.zeros(LANES, dtype=np.uint8)
+    smallest, best = np.empty(LANES), np.zeros(LANES, dtype=np.uint8)
     for row in range(0, m, LANES):
         lanes = min(LANES, m - row)
         load(y[row : row + lanes], lengths.reference, unit, factor, length)
         choose(unit, lengths, promising)
-        cosine[:] = -np.inf
+        for i in range(LANES):
+            # z is about stretch * factor * y, so the scale is about 1 / (stretch * factor).
+            longest = 1 / (lengths.least * factor[i]) if lengths.least > 0 else np.inf
+            promising[i] = min(max(promising[i], 1 / (lengths.most * factor[i])), longest)
+        smallest[:] = np.inf
         for number in range(lengths.tries):
             # the most promising, then one longer, one shorter, two longer …
             multiple = np.float32(TRIED ** ((number + 1) // 2 * (1 if number % 2 else -1)))
@@ -117,12 +128,13 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
             else:
                 best_paths(unit, stretch, tables, room, tried[number], first, found)
             for i in range(lanes):
-                along, energy = found[0, i], found[1, i]
-                pointing = along / np.sqrt(energy) if energy > 0 else np.float32(0)
-                if pointing > cosine[i]:
-                    cosine[i], best[i] = pointing, number
+                along, energy = np.float64(found[0, i]) / np.float64(factor[i]), np.float64(found[1, i])
+                scale = min(max(length[i] / along, lengths.least), lengths.most) if along > 0 else 0.0
+                error = scale * (scale * energy - 2 * along)  # beside |y|²
+                if error < smallest[i] or number == 0:
+                    smallest[i], best[i] = error, number
                     starts[row + i] = first[i]
-                    sums[row + i, 1], sums[row + i, 2] = np.float64(along) / np.float64(factor[i]), energy
+                    sums[row + i, 1], sums[row + i, 2] = along, energy
         for i in range(lanes):
             sums[row + i, 0] = length[i]
         for number in range(1, lengths.tries):

@@ -8,6 +8,7 @@ from numba import njit
 
 from ipaq_index.quantizer import codebook, search, viterbi
 from ipaq_index.quantizer.codebook import LevelSets
+from ipaq_index.quantizer.scale import scale_factors
 from ipaq_index.quantizer.trellis import STATES, trellis, walk
 
 
@@ -133,7 +134,7 @@ def test_length_of_least_error():
     bound = np.full(7, 1.5, dtype=np.float32)
     for floor in (0.01, 0.3):
         found = np.empty(viterbi.LANES, dtype=np.float32)
-        search.choose(y, search.Lengths(-bound, bound, 1.0, floor, 1), found)
+        search.choose(y, search.Lengths(-bound, bound, 1.0, floor, 1, 0.0, np.inf), found)
         targets = search.STRETCHES[:, None, None] * y
         error = floor + (np.maximum(np.abs(targets) - 1.5, 0) ** 2).sum(1)
         best = (error / search.STRETCHES[:, None] ** 2).argmin(0)
@@ -167,3 +168,23 @@ def test_more_lengths_point_better_and_rows_stand_alone(scalar):
         np.testing.assert_array_equal(search.choose_codes(y[part], tables, lengths(sets, y, 1)).symbols, symbols[part])
     zeros = search.choose_codes(np.zeros((3, 12), dtype=np.float32), tables, lengths(sets, y, 3))
     assert not zeros.sums[:, :2].any()
+
+
+def test_scales_stay_in_range_at_the_cost_of_direction():
+    sets, t = level_sets([6] * 12), trellis(8)
+    tables = codebook.trellis_tables(sets, t, 8)
+    y = np.random.default_rng(3).standard_normal((64, 12)).astype(np.float32)
+    free = search.choose_codes(y, tables, lengths(sets, y, 5))
+    scales = scale_factors(free.sums)
+    least, most = np.quantile(scales, (0.05, 0.95))
+    held = search.choose_codes(y, tables, lengths(sets, y, 5)._replace(least=least, most=most))
+
+    def errors(sums):
+        told = np.clip(scale_factors(sums), least, most)
+        return sums[:, 0] - 2 * told * sums[:, 1] + told**2 * sums[:, 2]
+
+    inside = (scales > 1.3 * least) & (scales < most / 1.3)
+    assert inside.sum() > 16
+    np.testing.assert_array_equal(held.symbols[inside], free.symbols[inside])
+    outside = (scales < least) | (scales > most)
+    assert errors(held.sums)[outside].sum() < 0.7 * errors(free.sums)[outside].sum()
