@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.inner import inner
 from ipaq_index.interruptible import mapped
 from ipaq_index.quantizer.allocation import MAX_BITS
 
@@ -113,21 +114,21 @@ def fit_sorted(values: npt.NDArray[np.float32], costs: Doubles, levels: npt.NDAr
                     levels[line, where + k] = levels[line, where + k + 1]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def cell_error(first: Doubles, second: Doubles, i: int, j: int) -> float:
     """Return the squared error of values i to j - 1 about their mean."""
     total = first[j] - first[i]
     return max(second[j] - second[i] - total * total / (j - i), 0.0)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def fits(first: Doubles, second: Doubles, i: int, j: int, most: float) -> bool:
     """Return whether `cell_error` is at most ``most``, without dividing: that is what searches wait for."""
     total, count = first[j] - first[i], j - i
     return (second[j] - second[i]) * count - total * total <= most * count
 
 
-@njit(nogil=True, cache=True)
+@inner
 def cut(first: Doubles, second: Doubles, s: int, most: float, cuts: Ranks) -> int:
     """Cut values from the left into cells of error ``most`` at most; return how many it takes, up to ``2 s``.
 
@@ -160,7 +161,7 @@ def cut(first: Doubles, second: Doubles, s: int, most: float, cuts: Ranks) -> in
     return cells if i == n else 2 * s + 1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def equal_errors(first: Doubles, second: Doubles, s: int, guess: float, cuts: Ranks) -> float:
     """Set ``cuts`` to ``s`` cells whose largest error is least, nearly; return that error.
 
@@ -190,7 +191,7 @@ def equal_errors(first: Doubles, second: Doubles, s: int, guess: float, cuts: Ra
     return high
 
 
-@njit(nogil=True, cache=True)
+@inner
 def best_paths(first: Doubles, second: Doubles, ends: Ranks, costs: Doubles, before: Ranks) -> None:
     """Fill ``before[k, i]``: where the last of the k best cells that end at ``ends[i]`` begins.
 
@@ -227,7 +228,7 @@ def best_paths(first: Doubles, second: Doubles, ends: Ranks, costs: Doubles, bef
             most = chosen
 
 
-@njit(nogil=True, cache=True)
+@inner
 def lloyd(x: Doubles, first: Doubles, second: Doubles, s: int, cuts: Ranks) -> float:
     """Move the ends of cells half way between the means of their values until that gains little; return the error."""
     n = len(x)
@@ -256,7 +257,7 @@ def lloyd(x: Doubles, first: Doubles, second: Doubles, s: int, cuts: Ranks) -> f
     return error
 
 
-@njit(nogil=True, cache=True)
+@inner
 def place(x: Doubles, value: float, guess: int) -> int:
     """Return how many of the sorted ``x`` are at most ``value``; looked for around ``guess``."""
     n = len(x)

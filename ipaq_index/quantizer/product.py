@@ -7,8 +7,10 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from ipaq_index.arrays import empty, zeros
+from ipaq_index.inner import emitted
 from ipaq_index.interruptible import FIRST, slices
 from ipaq_index.quantizer.lanes import FLOAT, FLOATS, I64, WIDTH, Builder, Value, load, spread, store
 
@@ -62,15 +64,15 @@ def multiply(x: Matrix, matrix: Matrix, out: Matrix, rows: int) -> None:
         out[:rows] += x[:rows, j, None] * matrix[j]
 
 
-@overload(multiply)
+@emitted(multiply)
 def _multiply(x: Matrix, matrix: Matrix, out: Matrix, rows: int) -> Any:
     def emitted(x: Matrix, matrix: Matrix, out: Matrix, rows: int) -> None:
         if rows == 0:
             return
         d, width = matrix.shape
         # 16 columns at a time, copied together: they stay in the first-level cache while all rows pass by.
-        panel = np.zeros((d, COLUMNS), dtype=np.float32)
-        corner = np.empty((TOGETHER, COLUMNS), dtype=np.float32)
+        panel = zeros((d, COLUMNS), np.float32)
+        corner = empty((TOGETHER, COLUMNS), np.float32)
         x_, out_, panel_, corner_ = x.ctypes.data, out.ctypes.data, panel.ctypes.data, corner.ctypes.data
         for first in range(0, width, COLUMNS):
             columns = min(COLUMNS, width - first)

@@ -3,14 +3,13 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.extending import overload
 
+from ipaq_index.inner import emitted, inner
 from ipaq_index.quantizer.lanes import LANES, ROW, emit_quantize
 from ipaq_index.quantizer.viterbi import Floats, Symbols, Tables
 
 
-@njit(nogil=True, cache=True)
+@inner
 def round_nearest(unit: Floats, stretch: Floats, tables: Tables, symbols: Symbols, sums: Floats) -> None:
     """Find the nearest codes of multiples of 32 vectors.
 
@@ -40,7 +39,7 @@ def quantize(unit: Floats, stretch: Floats, tables: Tables, symbols: Symbols, su
         sums += np.stack([unit[j] * z, z * z])
 
 
-@overload(quantize)
+@emitted(quantize)
 def _quantize(unit: Floats, stretch: Floats, tables: Tables, symbols: Symbols, sums: Floats) -> Any:
     def emitted(unit: Floats, stretch: Floats, tables: Tables, symbols: Symbols, sums: Floats) -> None:
         y, multiple, ranks, totals = unit.ctypes.data, stretch.ctypes.data, symbols.ctypes.data, sums.ctypes.data

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from numba.extending import overload
 
+from ipaq_index.inner import emitted, inner
 from ipaq_index.interruptible import slices
 from ipaq_index.quantizer.lanes import LANES, ROW, WIDTH, emit_beyond
 from ipaq_index.quantizer.scalar import round_nearest
@@ -145,7 +145,7 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
         to_rows(tried[0], symbols[row : row + lanes])
 
 
-@njit(nogil=True, cache=True)
+@inner
 def load(y: Floats, reference: float, unit: Floats, factor: Floats, energy: Doubles) -> None:
     """Set columns of ``unit`` to rows brought to the reference length, and tell their squared lengths."""
     d = y.shape[1]
@@ -161,7 +161,7 @@ def load(y: Floats, reference: float, unit: Floats, factor: Floats, energy: Doub
             unit[j, i] *= factor[i]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def choose(unit: Floats, lengths: Lengths, promising: Floats) -> None:
     """Set ``promising`` (32,) to the length of least error relative to the target.
 
@@ -201,7 +201,7 @@ def beyond(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Float
         pull += (unit[j] - kept) * kept
 
 
-@overload(beyond)
+@emitted(beyond)
 def _beyond(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Floats) -> Any:
     def emitted(unit: Floats, low: Floats, high: Floats, inverse: Floats, pull: Floats) -> None:
         vectors, lows, highs = unit.ctypes.data, low.ctypes.data, high.ctypes.data

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from ipaq_index.inner import emitted
 from ipaq_index.quantizer.lanes import BYTES, FLOATS, I32, I64, LANES, ROW, WIDTH, Builder, Value, load, store
 
 Floats = npt.NDArray[np.float32]
@@ -42,7 +43,7 @@ def to_rows(columns: Bytes, rows: Bytes) -> None:
     rows[:] = columns.T[: len(rows)]
 
 
-@overload(to_columns)
+@emitted(to_columns)
 def _to_columns(rows: Floats, columns: Floats) -> Any:
     def emitted(rows: Floats, columns: Floats) -> None:
         d = len(columns)
@@ -58,7 +59,7 @@ def _to_columns(rows: Floats, columns: Floats) -> Any:
     return emitted
 
 
-@overload(to_rows)
+@emitted(to_rows)
 def _to_rows(columns: Bytes, rows: Bytes) -> Any:
     def emitted(columns: Bytes, rows: Bytes) -> None:
         d = len(columns)

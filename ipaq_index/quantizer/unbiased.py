@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from ipaq_index import levels as level_sets
+from ipaq_index.inner import inner
 from ipaq_index.interruptible import mapped
 from ipaq_index.quantizer.allocation import MAX_BITS, allocate
 from ipaq_index.quantizer.codebook import LevelSets, fill
@@ -85,7 +86,7 @@ def scales(y: Floats, sets: LevelSets, reference: float) -> npt.NDArray[np.float
     return np.maximum(norms / reference, np.where(y < 0, y / low, y / high).max(1))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def mixed(number: np.uint64) -> np.uint64:
     """Return the number scrambled: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

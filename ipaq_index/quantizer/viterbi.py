@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
-from numba.extending import overload
 
+from ipaq_index.inner import emitted, inner
 from ipaq_index.quantizer.lanes import LANES, ROW, SHORT_ROW, SUBSETS, emit_extend, emit_lower, emit_read, emit_steps
 
 # Of the mean squared distance between neighbouring levels; paths cost some 2 a dimension. With 16, sums reach 255 too
@@ -89,7 +88,7 @@ class Room(NamedTuple):
     turns: Turns
 
 
-@njit(nogil=True, cache=True)
+@inner
 def aligned(size: int) -> npt.NDArray[np.uint8]:
     """Return bytes that begin where a cache line does: storing across two of them takes twice as long."""
     memory = np.zeros(size + LINE, dtype=np.uint8)
@@ -97,7 +96,7 @@ def aligned(size: int) -> npt.NDArray[np.uint8]:
     return memory[first : first + size]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def make_room(d: int, states: int) -> Room:
     """Return working memory for `best_paths`."""
     return Room(
@@ -109,7 +108,7 @@ def make_room(d: int, states: int) -> Room:
     )
 
 
-@njit(nogil=True, cache=True)
+@inner
 def best_paths(
     unit: Floats, stretch: Floats, tables: Tables, room: Room, symbols: Symbols, starts: Symbols, sums: Floats
 ) -> None:
@@ -140,7 +139,7 @@ def best_paths(
                 symbols[:, i], starts[i], sums[:, i] = others[:, i], firsts[i], theirs[:, i]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def find(
     unit: Floats,
     stretch: Floats,
@@ -163,7 +162,7 @@ def find(
         starts[i] = state[i]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def back(unit: Floats, tables: Tables, room: Room, state: Turns, symbols: Symbols, sums: Floats) -> None:
     """Go back along the best paths, whose last states are given and become the first; all lanes step by step.
 
@@ -198,13 +197,13 @@ def read(
 
     In a kernel this is vector code.
     """
-    inner = nearest_level(rank.astype(np.int64), subset.astype(np.int64))
-    symbols[:] = 2 * inner + (subset >> 1)
-    z = levels[SUBSETS * inner + subset]
+    within = nearest_level(rank.astype(np.int64), subset.astype(np.int64))
+    symbols[:] = 2 * within + (subset >> 1)
+    z = levels[SUBSETS * within + subset]
     sums += np.stack([unit * z, z * z])
 
 
-@overload(read)
+@emitted(read)
 def _read(
     unit: Floats, levels: Floats, rank: npt.NDArray[np.uint16], subset: Turns, symbols: Symbols, sums: Floats
 ) -> Any:
@@ -223,7 +222,7 @@ def _read(
     return emitted
 
 
-@njit(nogil=True, cache=True)
+@inner
 def nearest_level(rank: int, subset: int) -> int:
     """Return which level of a subset is nearest to a coordinate with ``rank`` middles below it."""
     return (rank + SUBSETS - 1 - subset) >> 2
@@ -288,7 +287,7 @@ def extend(cost: Costs, after: Costs, step: Costs, turns: Turns, feedback: int, 
                 turns[state] |= np.uint32(by1 < by0) << np.uint32(i)
 
 
-@overload(forward)
+@emitted(forward)
 def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> Any:
     def emitted(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> int:
         room.cost[0, :] = FAR

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from ipaq_index.arrays import empty, recast
+from ipaq_index.inner import emitted, inner
 from ipaq_index.scan import emit, emit_dense
 from ipaq_index.scan.emit import BLOCK
 from ipaq_index.scan.frame import Frame
@@ -58,7 +59,7 @@ class Addresses(NamedTuple):
     biases: int
 
 
-@njit(nogil=True, cache=True)
+@inner
 def addresses(frame: Frame, tile: Tile) -> Addresses:
     """Return where the arrays begin; good while ``frame`` and ``tile`` live."""
     return Addresses(
@@ -96,7 +97,7 @@ def next_product(
         How many there are, at most `GROUP`: the first ones of the frame.
     """
     inverse, shift, floor = frame.bars
-    weights = frame.tables.view(np.int8)
+    weights = recast(frame.tables, np.int8)
     for place in range(span[0], span[1]):
         asked = 0
         for g in range(queries):
@@ -157,7 +158,7 @@ def row_total(rows: Rows, meaning: Meaning, p: Floats, row: int) -> np.float32:
     return total
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inner(forceinline=True)
 def counted(words: npt.NDArray[np.uint32], size: int, block: int) -> np.uint32:
     """Return a bit for each row of a block: whether it counts; ``words`` and ``size`` are those of `Rows`."""
     word = words[block] if len(words) else ALL
@@ -165,7 +166,7 @@ def counted(words: npt.NDArray[np.uint32], size: int, block: int) -> np.uint32:
     return word & ((np.uint32(1) << np.uint32(left)) - np.uint32(1)) if left < BLOCK else word
 
 
-@njit(nogil=True, cache=True)
+@inner
 def symbol_of(rows: Rows, meaning: Meaning, row: int, first: int, last: int) -> int:
     """Return the symbol whose pieces are numbered ``first`` to ``last`` - 1."""
     symbol = 0
@@ -177,22 +178,22 @@ def symbol_of(rows: Rows, meaning: Meaning, row: int, first: int, last: int) -> 
     return symbol
 
 
-@njit(nogil=True, cache=True)
+@inner
 def scale(side: int, scale_format: ScaleFormat, bits: npt.NDArray[np.int32]) -> np.float32:
     """Return the scale of one row from its side code; ``bits`` is room for one int32."""
     state_bits, base, step = scale_format
     code = np.int64(side) >> state_bits
     bits[0] = base + step * code if code else 0
-    return bits.view(np.float32)[0]
+    return recast(bits, np.float32)[0]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def scale_of(side: int, scale_format: ScaleFormat) -> np.float32:
     """Return the scale of one row; slower than `scale`."""
-    return scale(side, scale_format, np.empty(1, dtype=np.int32))
+    return scale(side, scale_format, empty(1, np.int32))
 
 
-@overload(next_product)
+@emitted(next_product)
 def _next_product(
     isa: Any, with_bias: Any, tile: Tile, span: tuple[int, int], frame: Frame, at: Addresses, queries: int
 ) -> Any:
@@ -219,7 +220,7 @@ def _next_product(
     return emitted
 
 
-@overload(decode)
+@emitted(decode)
 def _decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> Any:
     if isa.instance_class is Portable:
         return decode

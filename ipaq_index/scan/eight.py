@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from ipaq_index.arrays import zeros
+from ipaq_index.inner import emitted, inner
 from ipaq_index.scan import emit_row
 from ipaq_index.scan.block import row_total
 from ipaq_index.scan.emit import BLOCK, call
@@ -70,13 +71,13 @@ class Eight(NamedTuple):
     at: At
 
 
-@njit(nogil=True, cache=True)
+@inner
 def make_eight(rows: Rows, meaning: Meaning) -> Eight:
     """Return room for rows of this size; good while ``rows`` and ``meaning`` live."""
-    numbers, totals = np.zeros(ROWS, dtype=np.int64), np.zeros(ROWS, dtype=np.float32)
-    starts, states = np.zeros((2, ROWS), dtype=np.int64), np.zeros(ROWS, dtype=np.int32)
+    numbers, totals = zeros(ROWS, np.int64), zeros(ROWS, np.float32)
+    starts, states = zeros((2, ROWS), np.int64), zeros(ROWS, np.int32)
     pairs = (rows.blocks.shape[1], rows.rest.shape[1])
-    tile = np.zeros((pairs[0] + pairs[1], ROWS), dtype=np.uint8)
+    tile = zeros((pairs[0] + pairs[1], ROWS), np.uint8)
     used = len(meaning.active)
     while used and meaning.active[used - 1, 0] < 0:
         used -= 1
@@ -97,7 +98,7 @@ def row_totals(rows: Rows, meaning: Meaning, p: Floats, eight: Eight) -> None:
         eight.totals[n] = row_total(rows, meaning, p, eight.numbers[n])
 
 
-@overload(row_totals)
+@emitted(row_totals)
 def _row_totals(rows: Rows, meaning: Meaning, p: Floats, eight: Eight) -> Any:
     def emitted(rows: Rows, meaning: Meaning, p: Floats, eight: Eight) -> None:
         numbers, starts, states, at, side = eight.numbers, eight.starts, eight.states, eight.at, rows.side
@@ -146,7 +147,7 @@ def fetch(eight: Eight, row: int) -> None:
     """Bring a row's codes into the cache."""
 
 
-@overload(fetch)
+@emitted(fetch)
 def _fetch(eight: Eight, row: int) -> Any:
     def emitted(eight: Eight, row: int) -> None:
         at = eight.at
@@ -176,7 +177,7 @@ def lowest_bit(word: int) -> int:
     return int(word & -word).bit_length() - 1
 
 
-@overload(lowest_bit)
+@emitted(lowest_bit)
 def _lowest_bit(word: Any) -> Any:
     def emitted(word: Any) -> int:
         return emit_lowest_bit(np.uint32(word))

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import empty, zeros
+from ipaq_index.inner import inner
 from ipaq_index.scan.block import BLOCK, scale
 from ipaq_index.scan.eight import ROWS, Eight, fetch, make_eight, row_totals
 from ipaq_index.scan.frame import fill_lookups, make_frame
@@ -83,24 +85,24 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
     k = best.keys.shape[1]
     size, chosen = max(CANDIDATES, 4 * k), max(LEAST, k)
     candidates = Candidates(
-        np.empty(size + BLOCK, dtype=np.float32),
-        np.empty(size + BLOCK, dtype=np.int32),
-        np.empty(size + BLOCK, dtype=np.float32),
+        empty(size + BLOCK, np.float32),
+        empty(size + BLOCK, np.int32),
+        empty(size + BLOCK, np.float32),
     )
     room = Room(
-        np.empty(chosen, dtype=np.float32),
-        np.empty(chosen, dtype=np.int64),
-        np.empty(chosen, dtype=np.float32),
-        np.arange(size + BLOCK),
+        empty(chosen, np.float32),
+        empty(chosen, np.int64),
+        empty(chosen, np.float32),
+        count_up(size + BLOCK),
         make_eight(rows, meaning),
-        np.empty(ROWS, dtype=np.int64),
-        np.empty(ROWS, dtype=np.int64),
-        np.empty(1, dtype=np.int32),
+        empty(ROWS, np.int64),
+        empty(ROWS, np.int64),
+        empty(1, np.int32),
     )
     known = known_parts(p, meaning)
     far = np.sqrt(2 * np.log(max(rows.size / k, math.e)))  # a k-th of so many normal scores is hardly further out
     for q in range(len(p)):
-        tables = np.zeros((-(-meaning.first_pairs // QUAD), 2, QUAD, 16), dtype=np.uint8)
+        tables = zeros((-(-meaning.first_pairs // QUAD), 2, QUAD, 16), np.uint8)
         frame = make_frame(tables, 1)
         frame.start[0], step = fill_lookups(p[q], meaning, far, tables)
         query = Query(q, p[q], known[q], np.float32(1) / step)
@@ -122,7 +124,16 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
         settle(rows, meaning, query, candidates, count, 0, room, best)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inner
+def count_up(count: int) -> Integers:
+    """Return 0, 1, 2, …."""
+    numbers = empty(count, np.int64)
+    for n in range(count):
+        numbers[n] = n
+    return numbers
+
+
+@inner(forceinline=True)
 def floor(best: Best, q: int, alone: bool) -> np.float32:
     """Return the floor of a query; with one list only, for rows behind all that were seen.
 
@@ -134,7 +145,7 @@ def floor(best: Best, q: int, alone: bool) -> np.float32:
     return np.nextafter(least, np.float32(np.inf)) if full else least
 
 
-@njit(nogil=True, cache=True)
+@inner
 def settle(
     rows: Rows, meaning: Meaning, query: Query, candidates: Candidates, count: int, left: int, room: Room, best: Best
 ) -> int:
@@ -154,7 +165,7 @@ def settle(
             return count
 
 
-@njit(nogil=True, cache=True)
+@inner
 def choose(keys: Floats, count: int, room: Room) -> int:
     """Put the places of the best estimates into ``room.places``; return how many they are."""
     top, places, unused, held = room.keys, room.places, room.unused, 0
@@ -164,7 +175,7 @@ def choose(keys: Floats, count: int, room: Room) -> int:
     return held
 
 
-@njit(nogil=True, cache=True)
+@inner
 def forget(candidates: Candidates, count: int, chosen: Integers, held: int, floor: np.float32) -> int:
     """Take out the first ``held`` that were chosen, and all below the floor; return how many are left."""
     keys, numbers, shifts = candidates
@@ -178,7 +189,7 @@ def forget(candidates: Candidates, count: int, chosen: Integers, held: int, floo
     return kept
 
 
-@njit(nogil=True, cache=True)
+@inner
 def score(
     rows: Rows,
     meaning: Meaning,

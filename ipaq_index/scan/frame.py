@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ipaq_index.arrays import empty, zeros
+from ipaq_index.inner import inner
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.packed import QUAD, Floats, Meaning
 
@@ -73,22 +74,22 @@ class Weights(NamedTuple):
     slack: Floats
 
 
-@njit(nogil=True, cache=True)
+@inner
 def make_frame(tables: Bytes, group: int) -> Frame:
     """Return a frame whose queries accept nothing yet."""
-    bars = np.zeros((3, group), dtype=np.float32)
+    bars = zeros((3, group), np.float32)
     bars[2] = np.inf
-    start, sums = np.zeros(group, dtype=np.int32), np.zeros((group, BLOCK), dtype=np.int32)
-    return Frame(tables, start, bars, sums, np.zeros(group, dtype=np.uint32), np.empty(1, dtype=np.int32))
+    start, sums = zeros(group, np.int32), zeros((group, BLOCK), np.int32)
+    return Frame(tables, start, bars, sums, zeros(group, np.uint32), empty(1, np.int32))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def as_start(value: np.float32) -> int:
     """Round up to a whole number that leaves room for the sum."""
     return int(np.ceil(min(max(value, -FAR), FAR)))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tuple[int, np.float32]:
     """Fill one query's tables (zeros on entry); return start and step.
 
@@ -111,7 +112,7 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
     lookups : (quads, 2, 4, 16) uint8
     """
     nibbles = 2 * QUAD * len(lookups)
-    table = np.zeros((nibbles, 16), dtype=np.float32)
+    table = zeros((nibbles, 16), np.float32)
     whole, unknown, base = 0.0, 0.0, 0.0
     for j in range(len(p)):
         weight = np.float64(p[j])
@@ -133,7 +134,7 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
     if t > 0:
         base += DOUBT / t
         u = far / np.sqrt(whole) if whole > 0 else 0.0
-        powers, more = np.empty((2, meaning.left.shape[2]), dtype=np.float32), np.zeros(16, dtype=np.float32)
+        powers, more = empty((2, meaning.left.shape[2]), np.float32), zeros(16, np.float32)
         for i in range(len(meaning.active)):
             j, n, _, levels = meaning.active[i]
             if j < 0:
@@ -148,9 +149,10 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
             else:
                 base += more[0]
     for nibble in range(nibbles):
-        least = table[nibble].min()
+        least, _ = _ends(table[nibble])
         base += least
-        table[nibble] -= least
+        for value in range(16):
+            table[nibble, value] -= least
     step = _step(table)
     for nibble in range(nibbles):
         pair, part = nibble // 2, nibble % 2
@@ -160,7 +162,7 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
     return as_start(np.float32(base / step)), step
 
 
-@njit(nogil=True, cache=True)
+@inner
 def excess(
     t: float,
     u: float,
@@ -218,17 +220,26 @@ def excess(
         more[group] = np.float32(weight * more[group] + np.log(above / under) / t)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _step(table: Floats) -> np.float32:
     """Return the step in which a pair's two tables, less their minima, span at most `TOP`."""
     widest = np.float32(0)
     for pair in range(len(table) // 2):
-        low, high = table[2 * pair], table[2 * pair + 1]
-        widest = max(widest, low.max() - low.min() + high.max() - high.min())
+        (low, top), (other_low, other_top) = _ends(table[2 * pair]), _ends(table[2 * pair + 1])
+        widest = max(widest, top - low + other_top - other_low)
     return max(np.float32(widest / (TOP - 1)), TINY)  # two entries may be rounded up
 
 
-@njit(nogil=True, cache=True)
+@inner
+def _ends(values: Floats) -> tuple[np.float32, np.float32]:
+    """Return the least and the largest value."""
+    least = largest = values[0]
+    for n in range(1, len(values)):
+        least, largest = min(least, values[n]), max(largest, values[n])
+    return least, largest
+
+
+@inner
 def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
     """Return the weights of queries: a level is ``low + width u``, so its product with p is ``p low + (p width) u``.
 
@@ -241,9 +252,9 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
         dimensions certainly.
     """
     low, width, square, largest, mean, variance = meaning.grid
-    values = np.zeros((len(p), len(low)), dtype=np.int8)
-    start, inverse = np.zeros(len(p), dtype=np.int32), np.zeros(len(p), dtype=np.float32)
-    slack = np.zeros(len(p), dtype=np.float32)
+    values = zeros((len(p), len(low)), np.int8)
+    start, inverse = zeros(len(p), np.int32), zeros(len(p), np.float32)
+    slack = zeros(len(p), np.float32)
     for q in range(len(p)):
         step, base, uncertain, bound, most = np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         for i in range(len(low)):

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import empty, recast, zeros
+from ipaq_index.inner import inner
 from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, counted, decode, next_product, scale
 from ipaq_index.scan.eight import ROWS, lowest_bit, make_eight, row_totals
 from ipaq_index.scan.frame import Frame, Weights, make_frame, make_weights
@@ -110,21 +112,24 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
         As in `few.by_lookups`.
     """
     quads = len(meaning.active) // QUAD
-    size = max(1, TILE_BYTES // (QUAD * BLOCK * max(1, quads)))
-    size = min(size, max(1, (lists.spans[:, 1] - lists.spans[:, 0]).max()))
+    longest = 1
+    for number in range(len(lists.spans)):
+        longest = max(longest, lists.spans[number, 1] - lists.spans[number, 0])
+    size = min(longest, max(1, TILE_BYTES // (QUAD * BLOCK * max(1, quads))))
     tile = Tile(
-        np.empty(size, dtype=np.int64),
-        np.empty((size + 1, quads, BLOCK, QUAD), dtype=np.uint8),
-        np.empty((size + 1, BLOCK), dtype=np.float32),
-        np.empty((size + 1, BLOCK), dtype=np.float32),
+        empty(size, np.int64),
+        empty((size + 1, quads, BLOCK, QUAD), np.uint8),
+        empty((size + 1, BLOCK), np.float32),
+        empty((size + 1, BLOCK), np.float32),
     )
     weights, known = make_weights(p, meaning, certain), known_parts(p, meaning)
     waiting = make_waiting(len(p), best.keys.shape[1])
     if certain:
-        best.floors[:] *= weights.inverse
-    words = weights.values.view(np.int32)
-    tables = np.zeros((quads, GROUP, QUAD), dtype=np.uint8)
-    table_words = tables.reshape(quads, GROUP * QUAD).view(np.int32)
+        for q in range(len(p)):
+            best.floors[q] *= weights.inverse[q]
+    words = recast(weights.values, np.int32)
+    tables = zeros((quads, GROUP, QUAD), np.uint8)
+    table_words = recast(tables, np.int32)
     frame = make_frame(tables, GROUP)
     at = addresses(frame, tile)
     spans, begins, blocks, allowed = lists.spans, lists.begins, tile.blocks, rows.words
@@ -148,7 +153,7 @@ def by_products(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists,
     settle(0, len(p), rows, meaning, p, known, weights, waiting, best)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inner(forceinline=True)
 def aim_group(
     frame: Frame,
     table_words: npt.NDArray[np.int32],
@@ -165,7 +170,7 @@ def aim_group(
     for g in range(queries):
         q = members[first + g]
         for quad in range(words.shape[1]):
-            table_words[quad, g] = words[q, quad]
+            table_words[quad, g, 0] = words[q, quad]
         frame.start[g] = weights.start[q]
         frame.bars[0, g], frame.bars[1, g] = inverse[q], shifts[first + g] * inverse[q]
         frame.bars[2, g] = floors[q]
@@ -173,7 +178,7 @@ def aim_group(
     return queries
 
 
-@njit(nogil=True, cache=True)
+@inner
 def sample(
     isa: Any,
     rows: Rows,
@@ -192,10 +197,12 @@ def sample(
     """
     k, size, queries = best.keys.shape[1], rows.size, len(best.floors)
     turns = -(-2 * k // BLOCK)
-    parts, turn = np.full((queries, turns, BLOCK), -np.inf, dtype=np.float32), np.zeros(queries, dtype=np.int64)
+    parts, turn = empty((queries, turns, BLOCK), np.float32), zeros(queries, np.int64)
+    parts[:] = -np.inf
     sums, scales, biases, bars, with_bias = frame.sums, tile.scales, tile.biases, frame.bars, len(rows.bias) > 0
-    words, table_words = weights.values.view(np.int32), frame.tables.reshape(len(frame.tables), -1).view(np.int32)
-    nothing, hidden = np.full(queries, -np.inf, dtype=np.float32), np.zeros((2, BLOCK), dtype=np.float32)
+    words, table_words = recast(weights.values, np.int32), recast(frame.tables, np.int32)
+    nothing, hidden = empty(queries, np.float32), zeros((2, BLOCK), np.float32)
+    nothing[:] = -np.inf
     for number in range(0, len(lists.spans), SAMPLED_LISTS):
         begin, stop = lists.begins[number], lists.begins[number + 1]
         count = 0
@@ -224,7 +231,7 @@ def sample(
                         low = (low + bars[1, g]) - scales[place, i] * slack + hidden[place, i]
                         parts[q, part, i] = low if low > parts[q, part, i] else parts[q, part, i]
             frame.above[:] = 0
-    reached = np.empty(turns * BLOCK, dtype=np.int32)  # how many parts have as much
+    reached = empty(turns * BLOCK, np.int32)  # how many parts have as much
     for q in range(queries):
         of_query = parts[q].ravel()
         reached[:] = 0
@@ -237,15 +244,15 @@ def sample(
                 best.floors[q] = of_query[n]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def make_waiting(queries: int, k: int) -> Waiting:
     """Return room for rows that wait."""
     room = 2 * k + SPARE
-    table = np.empty((queries, 3 * room), dtype=np.float32)
-    return Waiting(table, table.view(np.int32), make_lows(queries, k), np.zeros(queries, dtype=np.int64), room)
+    table = empty((queries, 3 * room), np.float32)
+    return Waiting(table, recast(table, np.int32), make_lows(queries, k), zeros(queries, np.int64), room)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inner(forceinline=True)
 def scan_tile(
     isa: Any,
     rows: Rows,
@@ -316,7 +323,7 @@ def scan_tile(
         place += 1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def make_room(
     q: int,
     rows: Rows,
@@ -339,7 +346,7 @@ def make_room(
         settle(q, q + 1, rows, meaning, p, known, weights, waiting, best)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def settle(
     begin: int,
     end: int,
@@ -352,7 +359,7 @@ def settle(
     best: Best,
 ) -> None:
     """Score the waiting rows of queries ``begin`` to ``end`` - 1 exactly and keep the best."""
-    bits, eight, places = np.empty(1, dtype=np.int32), make_eight(rows, meaning), np.empty(ROWS, dtype=np.int64)
+    bits, eight, places = empty(1, np.int32), make_eight(rows, meaning), empty(ROWS, np.int64)
     for q in range(begin, end):
         table, keys, kept, scores, query = waiting.table[q], best.keys[q], best.rows[q], best.scores[q], p[q]
         gathered, last = 0, 3 * waiting.counts[q]
@@ -379,17 +386,17 @@ def settle(
         waiting.counts[q] = 0
 
 
-@njit(nogil=True, cache=True)
+@inner
 def known_parts(p: Floats, meaning: Meaning) -> Floats:
     """Return what dimensions without bits add to each query's sums."""
-    known = np.zeros(len(p), dtype=np.float32)
+    known = zeros(len(p), np.float32)
     for q in range(len(p)):
         for j in range(p.shape[1]):
             known[q] += p[q, j] * meaning.fixed[j]
     return known
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inner(forceinline=True)
 def aim(frame: Frame, g: int, shift: np.float32, floor: np.float32) -> None:
     """Set what a query's scores are measured by: ``shift`` as it is added to scores, ``floor`` of `Best`."""
     frame.bars[1, g] = shift * frame.bars[0, g]
@@ -399,11 +406,15 @@ def aim(frame: Frame, g: int, shift: np.float32, floor: np.float32) -> None:
 @njit(nogil=True, cache=True)
 def by_member(lists: Integers, queries: Integers, shifts: Floats, count: int) -> tuple[Integers, Integers, Floats]:
     """Return `Lists.begins`, ``members`` and ``shifts`` of ``count`` lists: queries and shifts sorted by their list."""
-    begins = np.zeros(count + 1, dtype=np.int64)
+    begins = zeros(count + 1, np.int64)
     for n in lists:
         begins[n + 1] += 1
-    begins = np.cumsum(begins)
-    members, sorted_shifts, place = np.empty_like(queries), np.empty_like(shifts), begins.copy()
+    for n in range(count):
+        begins[n + 1] += begins[n]
+    members, sorted_shifts = empty(len(queries), np.int64), empty(len(shifts), np.float32)
+    place = empty(count, np.int64)
+    for n in range(count):
+        place[n] = begins[n]
     for n in range(len(lists)):
         at = place[lists[n]]
         place[lists[n]] = at + 1
@@ -437,11 +448,12 @@ def join(best: Best, other: Best) -> None:
 @njit(nogil=True, cache=True)
 def score_rows(rows: Rows, meaning: Meaning, p: Floats, numbers: Integers, scores: Floats) -> None:
     """Score some rows exactly for each query: ``scores`` is (nq, rows)."""
-    bits, known, eight = np.empty(1, dtype=np.int32), known_parts(p, meaning), make_eight(rows, meaning)
+    bits, known, eight = empty(1, np.int32), known_parts(p, meaning), make_eight(rows, meaning)
     for q in range(len(p)):
         for first in range(0, len(numbers), ROWS):
             gathered = min(ROWS, len(numbers) - first)
-            eight.numbers[:gathered] = numbers[first : first + gathered]
+            for g in range(gathered):
+                eight.numbers[g] = numbers[first + g]
             row_totals(rows, meaning, p[q], eight)
             for g in range(gathered):
                 row = eight.numbers[g]

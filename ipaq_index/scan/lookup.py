@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from ipaq_index.arrays import zeros
+from ipaq_index.inner import emitted, inner
 from ipaq_index.scan import emit, emit_lookups
 from ipaq_index.scan.block import address_types, counted, scale
 from ipaq_index.scan.frame import Frame
@@ -66,13 +67,13 @@ class Places(NamedTuple):
     rows: int
 
 
-@njit(nogil=True, cache=True)
+@inner
 def places(rows: Rows, frame: Frame, candidates: Candidates) -> Places:
     """Return where the arrays begin; good while they live."""
     return Places(
         (rows.blocks.strides[0], BLOCK * rows.side.itemsize, BLOCK * rows.bias.itemsize),
-        np.zeros(1, dtype=rows.side.dtype)[0],
-        np.zeros(1, dtype=rows.bias.dtype)[0],
+        zeros(1, rows.side.dtype)[0],
+        zeros(1, rows.bias.dtype)[0],
         rows.blocks.ctypes.data,
         rows.side.ctypes.data,
         rows.bias.ctypes.data,
@@ -141,7 +142,7 @@ def collect(
     return span[1], count
 
 
-@overload(collect)
+@emitted(collect)
 def _collect(
     isa: Any,
     rows: Rows,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from ipaq_index.arrays import empty
+from ipaq_index.inner import emitted, inner
 from ipaq_index.scan.emit import I64, floats, load, spread, store
 
 LANES = 16
@@ -20,10 +21,11 @@ LANES = 16
 Floats = npt.NDArray[np.float32]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def make_lows(queries: int, k: int) -> Floats:
     """Return (queries, parts + 1, 16) float32: at least ``k`` numbers each, ascending, still -inf; then inf."""
-    lows = np.full((queries, -(-k // LANES) + 1, LANES), -np.inf, dtype=np.float32)
+    lows = empty((queries, -(-k // LANES) + 1, LANES), np.float32)
+    lows[:] = -np.inf
     lows[:, -1] = np.inf
     return lows
 
@@ -42,7 +44,7 @@ def insert_low(lows: Floats, address: int, q: int, value: np.float32) -> None:
     numbers[:last] = np.minimum(np.maximum(numbers[:last], value), numbers[1 : last + 1])
 
 
-@overload(insert_low)
+@emitted(insert_low)
 def _insert_low(lows: Floats, address: int, q: int, value: np.float32) -> Any:
     def emitted(lows: Floats, address: int, q: int, value: np.float32) -> None:
         place = address + q * lows.strides[0]

@@ -6,19 +6,20 @@ Each carries a score.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from ipaq_index.inner import inner
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def before(key: np.float32, row: int, other_key: np.float32, other_row: int) -> bool:
     """Return whether the first row is better than the second."""
     return bool(key > other_key or (key == other_key and row < other_row))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def push(keys: Floats, rows: Ids, scores: Floats, count: int, key: np.float32, row: int, score: np.float32) -> int:
     """Offer a row to a heap of ``count`` rows with room for ``len(rows)``; return how many it holds then."""
     if count == len(rows):
@@ -36,7 +37,7 @@ def push(keys: Floats, rows: Ids, scores: Floats, count: int, key: np.float32, r
     return count + 1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def sift(
     keys: Floats, rows: Ids, scores: Floats, count: int, place: int, key: np.float32, row: int, score: np.float32
 ) -> None:
@@ -54,10 +55,11 @@ def sift(
     keys[place], rows[place], scores[place] = key, row, score
 
 
-@njit(nogil=True, cache=True)
+@inner
 def order(keys: Floats, rows: Ids, scores: Floats, count: int) -> None:
     """Turn a heap of ``count`` rows into a list by score, best first (heapsort; Williams, 1964); keys become scores."""
-    keys[:count] = scores[:count]
+    for n in range(count):
+        keys[n] = scores[n]
     for place in range(count // 2 - 1, -1, -1):
         sift(keys, rows, scores, count, place, keys[place], rows[place], scores[place])
     for last in range(count - 1, 0, -1):
@@ -66,7 +68,7 @@ def order(keys: Floats, rows: Ids, scores: Floats, count: int) -> None:
         sift(keys, rows, scores, last, 0, key, row, score)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def raise_least(heaps: Floats, q: int, size: int, value: np.float32) -> None:
     """Put ``value`` in the place of the least of a heap, ``heaps[q, :size]``, which is its root and less."""
     place = 0

@@ -54,11 +54,7 @@ def test_twin_and_threads():
     ours, other = lines.fit_lines(y, 1), lines.fit_lines(y, 3)
     for a, b in zip(ours, other, strict=True):
         np.testing.assert_array_equal(a, b)
-    compiled = ("cell_error", "cut", "equal_errors", "best_paths", "lloyd", "place")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in compiled:
-            patch.setattr(lines, name, getattr(lines, name).py_func)
-        costs, sets = np.empty((7, 9)), np.empty((7, lines.LEVELS), dtype=np.float32)
-        lines.fit_sorted.py_func(np.sort(y.T, axis=1), costs, sets)
+    costs, sets = np.empty((7, 9)), np.empty((7, lines.LEVELS), dtype=np.float32)
+    lines.fit_sorted.py_func(np.sort(y.T, axis=1), costs, sets)
     np.testing.assert_allclose(costs, ours.costs, rtol=1e-9, atol=1e-12 * ours.costs.max(1, keepdims=True).max())
     np.testing.assert_allclose(sets, ours.levels, rtol=1e-5, atol=1e-5)

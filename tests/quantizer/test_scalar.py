@@ -6,6 +6,7 @@ import pytest
 from ipaq_index.quantizer import codebook, scalar
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.lanes import LANES
+from tests.compiled import compiled
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -20,7 +21,7 @@ def test_nearest_level(seed):
     y = rng.standard_normal((len(bits), LANES)).astype(np.float32)
     stretch = rng.uniform(0.5, 2, LANES).astype(np.float32)
     found = []
-    for function in (scalar.round_nearest, scalar.round_nearest.py_func):
+    for function in (compiled(scalar.round_nearest), scalar.round_nearest):
         symbols, sums = np.empty(y.shape, dtype=np.uint8), np.empty((2, LANES), dtype=np.float32)
         function(y, stretch, tables, symbols, sums)
         found.append((symbols, sums))

@@ -10,6 +10,7 @@ from ipaq_index.quantizer import codebook, search, viterbi
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.scale import scale_factors
 from ipaq_index.quantizer.trellis import STATES, trellis, walk
+from tests.compiled import compiled
 
 
 @pytest.mark.parametrize("states", STATES)
@@ -60,7 +61,7 @@ def searched(y, sets, states, starts, python=False):
     room = viterbi.make_room(len(sets.bits), states)
     symbols, first = np.empty(y.T.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
     sums, ones = np.empty((2, len(y)), dtype=np.float32), np.ones(len(y), dtype=np.float32)
-    best_paths = viterbi.best_paths.py_func if python else viterbi.best_paths
+    best_paths = viterbi.best_paths if python else compiled(viterbi.best_paths)
     best_paths(np.ascontiguousarray(y.T), ones, tables, room, symbols, first, sums)
     return symbols.T, first, sums, room.cost, tables.scale[0]
 
@@ -97,7 +98,7 @@ def test_paths_begin_where_they_may():
     tables, room = codebook.trellis_tables(sets, t, 2), viterbi.make_room(12, 256)
     symbols, first = np.empty(y.T.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
     sums, ones = np.empty((2, len(y)), dtype=np.float32), np.ones(len(y), dtype=np.float32)
-    viterbi.find(np.ascontiguousarray(y.T), ones, tables, room, tables.scale[2], symbols, first, sums)
+    compiled(viterbi.find)(np.ascontiguousarray(y.T), ones, tables, room, tables.scale[2], symbols, first, sums)
     unlimited = first.copy()
     assert (unlimited >= 2).any()
     found = searched(y, sets, 256, 2)
@@ -134,7 +135,7 @@ def test_length_of_least_error():
     bound = np.full(7, 1.5, dtype=np.float32)
     for floor in (0.01, 0.3):
         found = np.empty(viterbi.LANES, dtype=np.float32)
-        search.choose(y, search.Lengths(-bound, bound, 1.0, floor, 1, 0.0, np.inf), found)
+        compiled(search.choose)(y, search.Lengths(-bound, bound, 1.0, floor, 1, 0.0, np.inf), found)
         targets = search.STRETCHES[:, None, None] * y
         error = floor + (np.maximum(np.abs(targets) - 1.5, 0) ** 2).sum(1)
         best = (error / search.STRETCHES[:, None] ** 2).argmin(0)

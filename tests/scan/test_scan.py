@@ -22,6 +22,7 @@ from ipaq_index.scan import (
     top_k_lists,
 )
 from ipaq_index.scan.frame import fill_lookups, make_frame, make_weights
+from tests.compiled import compiled
 
 
 def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
@@ -127,12 +128,13 @@ def test_wide_nibbles_share_bytes_with_narrow_ones():
 @pytest.mark.parametrize("seed", range(4))
 def test_the_heap_keeps_the_best(seed):
     rng = np.random.default_rng(seed)
+    compiled_push, compiled_order = compiled(reservoir.push), compiled(reservoir.order)
     for count in (1, 2, 3, 50):
         for k in (1, 2, 10, 60):
             keys, rows = rng.integers(0, 5, count).astype(np.float32), rng.permutation(count)
             best = np.lexsort((rows, -keys))[:k]
             scores = keys + 1
-            for push, order in ((reservoir.push, reservoir.order), (reservoir.push.py_func, reservoir.order.py_func)):
+            for push, order in ((compiled_push, compiled_order), (reservoir.push, reservoir.order)):
                 heap = np.zeros(k, np.float32), np.zeros(k, np.int64), np.zeros(k, np.float32)
                 held = 0
                 for i in range(count):
@@ -173,14 +175,14 @@ def assert_alike(found, expected, end, used, twin, whole=False):
 @pytest.mark.parametrize("name", isa.available())
 @pytest.mark.parametrize(("with_bias", "side_dtype"), [(False, np.uint16), (True, np.uint8)])
 def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype):
-    rng = np.random.default_rng(0)
+    rng, compiled_fill = np.random.default_rng(0), compiled(fill_lookups)
     for pairs in (1, 2, 3, 4, 5, 8, 600):  # half of 600, the first part, is beyond what 16-bit sums hold
         packed, _, _ = case(96, [4] * (2 * pairs), with_bias=with_bias, side_dtype=side_dtype)
         rows, meaning = packed.rows(None), packed.codebook.meaning
         tables = np.zeros((-(-meaning.first_pairs // 4), 2, 4, 16), np.uint8)
         frame = make_frame(tables, 1)
         p = rng.standard_normal(2 * pairs).astype(np.float32)
-        frame.start[0], step = fill_lookups(p, meaning, 3.0, tables)
+        frame.start[0], step = compiled_fill(p, meaning, 3.0, tables)
         frame.bars[:, 0] = 1 / step, 3, rng.standard_normal() * 2000
         words = rng.integers(0, 1 << 32, 3).astype(np.uint32)
         words[rng.integers(3)] = 0
@@ -218,7 +220,7 @@ def test_products_are_alike_on_every_instruction_set(name, with_bias, side_dtype
     block.decode(isa.NAMES[name], rows, meaning, twin_tile, 5)
     for one, other in zip(tile, twin_tile, strict=True):
         np.testing.assert_array_equal(one[:5], other[:5])
-    weights = make_weights(rng.standard_normal((12, len(bits))).astype(np.float32), meaning, False)
+    weights = compiled(make_weights)(rng.standard_normal((12, len(bits))).astype(np.float32), meaning, False)
     tables = np.ascontiguousarray(weights.values.view(np.uint8).reshape(12, quads, 4).transpose(1, 0, 2))
     used = make_frame(tables, 12)
     used.start[:], used.bars[0] = weights.start, weights.inverse
@@ -238,9 +240,9 @@ def test_row_totals_equal_their_twin():
         rows, meaning = packed.rows(None), packed.codebook.meaning
         scores = np.zeros((1, 64), np.float32)
         kernel.score_rows(rows, meaning, p, np.arange(64), scores)
-        scales = [block.scale.py_func(side, meaning.scale_format, np.zeros(1, np.int32)) for side in packed.side[:64]]
+        scales = [block.scale(side, meaning.scale_format, np.zeros(1, np.int32)) for side in packed.side[:64]]
         totals = np.array([block.row_total(rows, meaning, p[0], row) for row in range(64)])
-        known = kernel.known_parts(p, meaning)[0]
+        known = compiled(kernel.known_parts)(p, meaning)[0]
         np.testing.assert_array_equal(scores[0], scales * (totals + known))
         np.testing.assert_allclose(scores[0], values @ p[0].astype(np.float64), rtol=1e-5, atol=1e-4)
 
@@ -250,8 +252,8 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     meaning = packed.codebook.meaning
     p = np.random.default_rng(1).standard_normal(6).astype(np.float32)
     lut, twin = (np.zeros((1, 2, 4, 16), np.uint8) for _ in range(2))
-    start, step = fill_lookups(p, meaning, 3.0, lut)
-    assert fill_lookups.py_func(p, meaning, 3.0, twin) == pytest.approx((start, step))
+    start, step = compiled(fill_lookups)(p, meaning, 3.0, lut)
+    assert fill_lookups(p, meaning, 3.0, twin) == pytest.approx((start, step))
     np.testing.assert_array_equal(lut, twin)
     assert (lut[:, 0].max(-1).astype(int) + lut[:, 1].max(-1)).max() <= 255
     levels = meaning.levels[np.arange(6), symbols].astype(np.float64) @ p
@@ -266,8 +268,8 @@ def test_certain_weights_bound_every_score():
     meaning = packed.codebook.meaning
     packed.side[:] = packed.side & 3 | (1 << 2)
     p = np.random.default_rng(1).standard_normal((3, 6)).astype(np.float32)
-    weights = make_weights(p, meaning, True)
-    for a, b in zip(weights, make_weights.py_func(p, meaning, True), strict=True):
+    weights = compiled(make_weights)(p, meaning, True)
+    for a, b in zip(weights, make_weights(p, meaning, True), strict=True):
         np.testing.assert_array_equal(a, b)
     tile = block.Tile(np.arange(13), np.zeros((14, 2, 32, 4), np.uint8), *np.zeros((2, 14, 32), np.float32))
     block.decode(isa.Portable(), packed.rows(None), meaning, tile, 13)

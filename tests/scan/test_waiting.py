@@ -10,12 +10,13 @@ from ipaq_index.scan import score_rows, top_k
 from ipaq_index.scan.eight import lowest_bit
 from ipaq_index.scan.lows import insert_low, make_lows
 from ipaq_index.scan.reservoir import raise_least
+from tests.compiled import compiled
 from tests.scan.test_scan import case
 
 
 def test_raise_least_is_a_heap():
     values = np.random.default_rng(0).integers(0, 50, 300).astype(np.float32)
-    for function in (raise_least, raise_least.py_func):
+    for function in (compiled(raise_least), raise_least):
         heaps, expected = np.full((2, 9), -np.inf, np.float32), [-np.inf] * 7
         heap = heaps[1, :7]
         for value in values:
@@ -33,7 +34,7 @@ def test_lower_estimates_stay_in_order(k):
         insert_low(lows, lows.ctypes.data, q, value)
 
     values = np.random.default_rng(0).integers(0, 50, 300).astype(np.float32)
-    lows, twin = make_lows(3, k), make_lows.py_func(3, k)
+    lows, twin = compiled(make_lows)(3, k), make_lows(3, k)
     for n, value in enumerate(values):
         emitted(lows, 1, value)
         insert_low(twin, 0, 1, value)
