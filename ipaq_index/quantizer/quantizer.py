@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import mapped
-from ipaq_index.quantizer import choice, codebook, scale, search, transform, unbiased
+from ipaq_index.quantizer import choice, codebook, sample, scale, search, transform, unbiased
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
@@ -29,12 +29,6 @@ from ipaq_index.quantizer.trellis import trellis, walk
 # products (Debian); scalar codes are for those in a hurry.
 SET_ROWS = {"scalar": 10_000, "trellis": 20_000}
 ERROR_ROWS = 4_096  # rows that scales and errors are measured on
-# Vectors of least and of largest length that scales are measured on too. Without, the longest of 40,000 later ones lie
-# beyond all scales, and are the best answers: 0.03 of recall@10 where lengths differ much ("norms", 96-d, 4 bits).
-EXTREMES = 32
-# Rows, for each dimension, below which axes found in the sample are not to be trusted, and rows below which no sample
-# is; see `_spread`.
-FEW_ROWS, LEAST_ROWS = 10, 256
 START_ROWS = 1_024  # rows that the worth of a free first state is measured on
 CHUNK_ROWS = 2_048  # rows a thread encodes at a time: twice as many of 384-d take 5 % longer
 # Lengths of target tried for a vector. In few dimensions a try costs little and luck is worth more: five take 1.2 % off
@@ -135,11 +129,9 @@ class Quantizer:
         """
         asked = x if queries is None else queries
         fitted, by_sample = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads)
-        set_rows = SET_ROWS[spec.encoding]
-        step = -(-len(x) // set_rows)
-        y = product(x[::step] - fitted.mean, fitted.forward)
-        if len(x) < FEW_ROWS * spec.dim and (by_sample or len(x) < LEAST_ROWS):
-            y = _spread(y, spec.seed)
+        fit_rows, others = sample.apart(len(x), SET_ROWS[spec.encoding])
+        y = product(x[fit_rows] - fitted.mean, fitted.forward)
+        y = sample.prepared(y, len(x), transform.moment_rows(x) if by_sample else 0, spec.seed)
         length = PLAIN
         if spec.rounding == "stochastic":
             sets, reference = unbiased.fit_stochastic(y, spec.code_bits, spec.objective, threads)
@@ -148,10 +140,8 @@ class Quantizer:
             sets, length = codebook.fit_trellis(y, spec.code_bits, trellis(spec.states), threads)
         else:
             sets, length = codebook.fit_scalar(y, spec.code_bits, threads)
-        # Scales and errors are measured on rows that the level sets were not fitted to, where there are enough.
-        others = np.flatnonzero(np.arange(len(x)) % step) if len(x) > 2 * set_rows else np.arange(len(x))
         rest = x[others[:: -(-len(others) // ERROR_ROWS)]]
-        y = product(np.concatenate([rest, _extremes(x, fitted.mean)]) - fitted.mean, fitted.forward)
+        y = product(np.concatenate([rest, sample.extremes(x, fitted.mean)]) - fitted.mean, fitted.forward)
         if spec.rounding == "stochastic":
             draft = cls(spec, fitted, sets, length, unbiased.FORMAT)
             y = y[: len(rest)]
@@ -308,30 +298,6 @@ class Quantizer:
 def _most_start_bits(spec: QuantizerSpec) -> int:
     """Bits of the side that may hold the first state."""
     return spec.states.bit_length() - 1 if spec.encoding == "trellis" else 0
-
-
-def _spread(y: Vectors, seed: int) -> Vectors:
-    """Return the sample and, below it, one whose second moment is Ledoit and Wolf's estimate for all vectors.
-
-    Fewer rows than dimensions leave axes along which they do not vary at all; levels fitted to them would take all that
-    later vectors have there to be 0. With noise of the variance that the estimate gives every axis, they do not. The
-    rows themselves stay too: they may be all there is to code.
-    """
-    rows = y.astype(np.float64)
-    moment = rows.T @ rows / len(rows)
-    share = transform.shrinkage(float(np.square(np.square(rows).sum(1)).mean()), moment, len(rows))
-    noise = np.random.default_rng([seed, *y.shape]).standard_normal(y.shape)
-    estimate = np.sqrt(1 - share) * rows + np.sqrt(share * np.trace(moment) / len(moment)) * noise
-    return np.concatenate([y, estimate.astype(np.float32)])
-
-
-def _extremes(x: Vectors, mean: Vectors) -> Vectors:
-    """Return the vectors that lie farthest from the mean and closest to it: their scales are to be in range."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        away = np.einsum("ij,ij->i", x, x) - 2 * (x @ mean)
-    if len(x) > 2 * EXTREMES:
-        x = x[np.argpartition(away, (EXTREMES, len(x) - EXTREMES))[np.r_[:EXTREMES, -EXTREMES:0]]]
-    return x
 
 
 def _variances(y: Vectors, decoded: Vectors, scales: npt.NDArray[np.float64]) -> Vectors:

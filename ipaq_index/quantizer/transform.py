@@ -111,7 +111,7 @@ def _transform(mean: np.ndarray, forward: Doubles, dual: Doubles) -> Transform:
 
 def moments(x: Matrix) -> Moments:
     """Return the moments of the rows, or of every so many of them."""
-    x = x[:: -(-len(x) // max(LEAST_ROWS, ROWS_PER_DIM * x.shape[1]))]
+    x = x[:: _step(x)]
     mean = x.mean(0, dtype=np.float64)
     covariance, fourth = np.zeros((x.shape[1], x.shape[1])), 0.0
     for first in range(0, len(x), PART_ROWS):
@@ -121,6 +121,15 @@ def moments(x: Matrix) -> Moments:
         part -= mean  # before squaring: a common offset does not use up the digits
         covariance += part.T @ part
     return Moments(len(x), mean, covariance / len(x), fourth / len(x))
+
+
+def moment_rows(x: Matrix) -> int:
+    """Return how many rows `moments` takes."""
+    return -(-len(x) // _step(x))
+
+
+def _step(x: Matrix) -> int:
+    return -(-len(x) // max(LEAST_ROWS, ROWS_PER_DIM * x.shape[1]))
 
 
 def _origin(x: Matrix, mean: np.ndarray) -> np.ndarray:
