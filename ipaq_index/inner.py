@@ -26,9 +26,6 @@ Choose = Callable[..., Callable[..., Any]]
 class Part(JITCodeLibrary):
     """LLVM code that waits to be linked into a caller's."""
 
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
-
     def _optimize_final_module(self) -> None:
         pass
 
@@ -123,11 +120,11 @@ def inner(function: Any = None, *, forceinline: bool = False) -> Any:
     return function
 
 
-def emitted(function: Callable[..., Any]) -> Callable[[Choose], Choose]:
+def emitted(function: Callable[..., Any], *, forceinline: bool = False) -> Callable[[Choose], Choose]:
     """Mark what returns, for types of arguments, the function to compile in place of ``function``."""
 
     def mark(choose: Choose) -> Choose:
-        infer_global(function, Inner(function, choose, {}))
+        infer_global(function, Inner(function, choose, {"forceinline": forceinline}))
         return choose
 
     return mark
