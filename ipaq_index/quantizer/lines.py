@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import empty, zeros
 from ipaq_index.inner import inner
 from ipaq_index.interruptible import mapped
 from ipaq_index.quantizer.allocation import MAX_BITS
@@ -77,14 +78,17 @@ def fit_lines(y: npt.NDArray[np.float32], threads: int) -> LineTable:
 def fit_sorted(values: npt.NDArray[np.float32], costs: Doubles, levels: npt.NDArray[np.float32]) -> None:
     """Fill ``costs`` and ``levels`` of `LineTable` from ``values`` (lines, m), each line sorted."""
     m = values.shape[1]
-    x, first, second = np.empty(m), np.zeros(m + 1), np.zeros(m + 1)
-    cuts = np.empty((1 << MAX_BITS) + 1, dtype=np.int64)
-    ends = np.empty((1 << END_BITS) + 1, dtype=np.int64)
-    path_costs = np.empty((2, len(ends)))
-    before = np.zeros(((1 << PATH_BITS) + 1, len(ends)), dtype=np.int64)
+    x, first, second = empty(m, np.float64), zeros(m + 1, np.float64), zeros(m + 1, np.float64)
+    cuts = empty((1 << MAX_BITS) + 1, np.int64)
+    ends = empty((1 << END_BITS) + 1, np.int64)
+    path_costs = empty((2, len(ends)), np.float64)
+    before = zeros(((1 << PATH_BITS) + 1, len(ends)), np.int64)
     for line in range(len(values)):
         # Centred, so that a common offset does not use up the digits of the sums of squares.
-        centre = values[line].astype(np.float64).mean()
+        total = 0.0
+        for i in range(m):
+            total += np.float64(values[line, i])
+        centre = total / m
         for i in range(m):
             x[i] = values[line, i] - centre
             first[i + 1], second[i + 1] = first[i] + x[i], second[i] + x[i] * x[i]
@@ -100,7 +104,8 @@ def fit_sorted(values: npt.NDArray[np.float32], costs: Doubles, levels: npt.NDAr
             else:
                 share = equal_errors(first, second, s, 8 * share, cuts)
             if b == END_BITS:
-                ends[:] = cuts[: len(ends)]
+                for k in range(len(ends)):
+                    ends[k] = cuts[k]
                 best_paths(first, second, ends, path_costs, before)
             costs[line, b] = lloyd(x, first, second, s, cuts)
             where, last = s - 1, -np.inf
@@ -157,7 +162,8 @@ def cut(first: Doubles, second: Doubles, s: int, most: float, cuts: Ranks) -> in
         if cells <= s:
             cuts[cells] = good
         width, i = good - i, good
-    cuts[cells + 1 : s + 1] = n
+    for k in range(cells + 1, s + 1):
+        cuts[k] = n
     return cells if i == n else 2 * s + 1
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import empty, recast, zeros
 from ipaq_index.inner import emitted, inner
 from ipaq_index.interruptible import slices
 from ipaq_index.quantizer.lanes import LANES, ROW, WIDTH, emit_beyond
@@ -103,12 +104,12 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
     """Fill ``symbols``, ``starts`` and ``sums`` of `Chosen`."""
     m, d = y.shape
     room = make_room(d, tables.states)
-    unit = aligned(d * ROW).view(np.float32).reshape(d, LANES)
-    stretch, promising = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
-    factor, length = np.empty(LANES, dtype=np.float32), np.empty(LANES)
-    tried = np.empty((lengths.tries, d, LANES), dtype=np.uint8)
-    first, found = np.zeros(LANES, dtype=np.uint8), np.empty((2, LANES), dtype=np.float32)
-    smallest, best = np.empty(LANES), np.zeros(LANES, dtype=np.uint8)
+    unit = recast(aligned(d * ROW).reshape(d, ROW), np.float32)
+    stretch, promising = empty(LANES, np.float32), empty(LANES, np.float32)
+    factor, length = empty(LANES, np.float32), empty(LANES, np.float64)
+    tried = empty((lengths.tries, d, LANES), np.uint8)
+    first, found = zeros(LANES, np.uint8), empty((2, LANES), np.float32)
+    smallest, best = empty(LANES, np.float64), zeros(LANES, np.uint8)
     for row in range(0, m, LANES):
         lanes = min(LANES, m - row)
         load(y[row : row + lanes], lengths.reference, unit, factor, length)
@@ -168,8 +169,8 @@ def choose(unit: Floats, lengths: Lengths, promising: Floats) -> None:
     Within the range of the levels the error (``floor``) does not depend on the length g; the squared distance to the
     range adds to it. Their sum over g² is convex in 1/g, so its minimum is where it has no slope, found by bisection.
     """
-    index, inverse = np.zeros(LANES, dtype=np.int64), np.empty(LANES, dtype=np.float32)
-    pull, floor = np.empty(LANES, dtype=np.float32), np.float32(lengths.floor)
+    index, inverse = zeros(LANES, np.int64), empty(LANES, np.float32)
+    pull, floor = empty(LANES, np.float32), np.float32(lengths.floor)
     for halving in HALVINGS:
         for i in range(LANES):
             inverse[i] = BETWEEN[index[i] + halving]

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.arrays import empty, zeros
 from ipaq_index.inner import emitted, inner
 from ipaq_index.quantizer.lanes import LANES, ROW, SHORT_ROW, SUBSETS, emit_extend, emit_lower, emit_read, emit_steps
 
@@ -91,7 +92,7 @@ class Room(NamedTuple):
 @inner
 def aligned(size: int) -> npt.NDArray[np.uint8]:
     """Return bytes that begin where a cache line does: storing across two of them takes twice as long."""
-    memory = np.zeros(size + LINE, dtype=np.uint8)
+    memory = zeros(size + LINE, np.uint8)
     first = -memory.ctypes.data % LINE
     return memory[first : first + size]
 
@@ -100,11 +101,11 @@ def aligned(size: int) -> npt.NDArray[np.uint8]:
 def make_room(d: int, states: int) -> Room:
     """Return working memory for `best_paths`."""
     return Room(
-        np.empty((SUBSETS, LANES), dtype=np.uint8),
-        np.empty(LANES, dtype=np.uint8),
-        np.empty((d, LANES), dtype=np.uint16),
+        empty((SUBSETS, LANES), np.uint8),
+        empty(LANES, np.uint8),
+        empty((d, LANES), np.uint16),
         aligned(2 * states * LANES).reshape(2, states, LANES),
-        np.empty((d, states), dtype=np.uint32),
+        empty((d, states), np.uint32),
     )
 
 
@@ -131,12 +132,17 @@ def best_paths(
         Result: <y, z> and <z, z>, y a column of ``unit`` and z what its codes stand for.
     """
     find(unit, stretch, tables, room, tables.scale[2], symbols, starts, sums)
-    if starts.max() >= tables.starts:
-        others, firsts, theirs = np.empty_like(symbols), np.empty_like(starts), np.empty_like(sums)
+    beyond = False
+    for i in range(LANES):
+        beyond |= starts[i] >= tables.starts
+    if beyond:
+        others, firsts, theirs = empty(symbols.shape, np.uint8), empty(LANES, np.uint8), empty((2, LANES), np.float32)
         find(unit, stretch, tables, room, tables.scale[1], others, firsts, theirs)
         for i in range(LANES):
             if starts[i] >= tables.starts:
-                symbols[:, i], starts[i], sums[:, i] = others[:, i], firsts[i], theirs[:, i]
+                starts[i], sums[0, i], sums[1, i] = firsts[i], theirs[0, i], theirs[1, i]
+                for j in range(len(symbols)):
+                    symbols[j, i] = others[j, i]
 
 
 @inner
@@ -152,7 +158,9 @@ def find(
 ) -> None:
     """Do what `best_paths` does, the first dimensions costing ``early`` at most."""
     cost = room.cost[forward(unit, stretch, tables, room, early)]
-    state, least = np.zeros(LANES, dtype=np.uint32), cost[0].copy()
+    state, least = zeros(LANES, np.uint32), empty(LANES, np.uint8)
+    for i in range(LANES):
+        least[i] = cost[0, i]
     for s in range(1, tables.states):
         for i in range(LANES):
             if cost[s, i] < least[i]:
@@ -169,12 +177,12 @@ def back(unit: Floats, tables: Tables, room: Room, state: Turns, symbols: Symbol
     A lane alone would wait for memory at each step: the turn taken tells where the next one is.
     """
     top = tables.states >> 1
-    before = np.empty(2 * tables.states, dtype=np.uint32)  # by state and branch bit
+    before = empty(2 * tables.states, np.uint32)  # by state and branch bit
     for s in range(tables.states):
         low = 1 if s & top else 0
         for u in range(2):
             before[2 * s + u] = 2 * (s ^ low * tables.feedback ^ u * tables.tap) + low
-    subset = np.zeros(LANES, dtype=np.uint32)
+    subset = zeros(LANES, np.uint32)
     one = np.uint32(1)  # without a sign, indices need not be looked at for being negative
     sums[:] = 0
     for j in range(len(tables.bits) - 1, -1, -1):
@@ -292,7 +300,8 @@ def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: n
     def emitted(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> int:
         room.cost[0, :] = FAR
         room.cost[0, : tables.starts] = 0
-        limits = np.array([early, tables.scale[2]], dtype=np.float32)
+        limits = empty(2, np.float32)
+        limits[0], limits[1] = early, tables.scale[2]
         split = 1
         while 2 * split <= tables.tap:
             split *= 2

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import zeros
+
 BLOCK = 32
 NIBBLE = 4
 VERSION = 2  # of this module's rules; an index file says which one its codes follow
@@ -180,7 +182,7 @@ def pack(symbols: Symbols, pieces: Pieces, blocks: Blocks, rest: Blocks, row: in
     """
     m, d = symbols.shape
     pairs = blocks.shape[1]
-    turned = np.zeros((d, BLOCK), dtype=np.uint8)
+    turned = zeros((d, BLOCK), np.uint8)
     first = 0
     while first < m:
         block, lane = (row + first) // BLOCK, (row + first) % BLOCK
