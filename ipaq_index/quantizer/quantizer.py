@@ -128,10 +128,10 @@ class Quantizer:
         Quantizer
         """
         asked = x if queries is None else queries
-        fitted, by_sample = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads)
+        axes = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads)
+        fitted = axes.transform
         fit_rows, others = sample.apart(len(x), SET_ROWS[spec.encoding])
-        y = product(x[fit_rows] - fitted.mean, fitted.forward)
-        y = sample.prepared(y, len(x), transform.moment_rows(x) if by_sample else 0, spec.seed)
+        y = choice.level_rows(axes, x, fit_rows, spec.seed)
         length = PLAIN
         if spec.rounding == "stochastic":
             sets, reference = unbiased.fit_stochastic(y, spec.code_bits, spec.objective, threads)
@@ -152,7 +152,9 @@ class Quantizer:
         all_scales, decoded = draft._tried(y)
         y, scales, decoded = y[: len(rest)], all_scales[: len(rest)], decoded[: len(rest)]
         error, share = _relative_error(y, decoded, scales), 2 ** (-2 / spec.dim)
-        if most and not by_sample:  # theory does not know zeros, which cost nothing or, from the wrong state, much
+        if (
+            most and axes.origin == "own"
+        ):  # theory does not know zeros: they cost nothing or, from the wrong state, much
             some = cls(spec, fitted, sets, length, ScaleFormat(0, 0, 0))._tried(y[:START_ROWS])
             fixed = max(_relative_error(y[:START_ROWS], some[1], some[0]), 1e-30)
             error, share = fixed, min(1.0, (error / fixed) ** (1 / most))
