@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import mapped
-from ipaq_index.quantizer import choice, codebook, sample, scale, search, transform, unbiased
+from ipaq_index.quantizer import choice, codebook, sample, scale, search, unbiased
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
@@ -152,9 +152,8 @@ class Quantizer:
         all_scales, decoded = draft._tried(y)
         y, scales, decoded = y[: len(rest)], all_scales[: len(rest)], decoded[: len(rest)]
         error, share = _relative_error(y, decoded, scales), 2 ** (-2 / spec.dim)
-        if (
-            most and axes.origin == "own"
-        ):  # theory does not know zeros: they cost nothing or, from the wrong state, much
+        # Theory does not know zeros, which cost nothing or, from the wrong state, much.
+        if most and axes.origin == "own":
             some = cls(spec, fitted, sets, length, ScaleFormat(0, 0, 0))._tried(y[:START_ROWS])
             fixed = max(_relative_error(y[:START_ROWS], some[1], some[0]), 1e-30)
             error, share = fixed, min(1.0, (error / fixed) ** (1 / most))
