@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import empty
+from ipaq_index.inner import inner
 from ipaq_index.interruptible import slices
 from ipaq_index.scan import BLOCK
 
@@ -60,7 +62,7 @@ class IdTable:
         return find(self.places, ids, words, wanted)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def home(key: int, size: int) -> np.int64:
     """Return the place where the search for an id begins: the high bits of a Fibonacci hash (Knuth, 6.4)."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
@@ -80,7 +82,8 @@ def put(places: Places, ids: Ids, rows: Ids) -> None:
 @njit(nogil=True, cache=True)
 def find(places: Places, ids: Ids, words: Words, wanted: Ids) -> Ids:
     """Return the row of each wanted id, or -1; see `IdTable.find`."""
-    rows = np.full(len(wanted), -1, dtype=np.int64)
+    rows = empty(len(wanted), np.int64)
+    rows[:] = -1
     for n in range(len(wanted)):
         if wanted[n] < 0:
             continue

@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import empty, recast, zeros
+from ipaq_index.inner import inner
+
 LANES = 64  # sums kept apart, so that numba adds vectors
 STEP = 16  # lists compared at once
 TRIES = (
     8  # counts of the lists beyond a threshold: two or three as a rule; the threshold decides the time, not the answer
 )
-SORTED = 128  # candidates from which on quicksort is faster than counting, for each, how many are better
+SORTED = 128  # candidates from which on sorting is faster than counting, for each, how many are better
 
 Vectors = npt.NDArray[np.float32]
 Lists = npt.NDArray[np.int64]
@@ -35,12 +38,16 @@ def best_lists(
     lists, offsets : (nq, nprobe) int64, float32
         Result; -1 and 0 where fewer than ``nprobe`` columns are allowed.
     """
-    columns = np.arange(scores.shape[1]) if len(allowed) == 0 else np.flatnonzero(allowed)
-    count = len(columns)
+    columns, count = empty(scores.shape[1], np.int64), 0
+    for column in range(len(columns)):
+        if len(allowed) == 0 or allowed[column]:
+            columns[count] = column
+            count += 1
     wanted = min(count, lists.shape[1])
     lists[:, wanted:], offsets[:, wanted:] = -1, 0
-    keys = np.full(-(-count // LANES) * LANES, -np.inf, dtype=np.float32)
-    order, chosen, bits = np.empty(count, dtype=np.int64), np.empty(count + 1, dtype=np.int64), keys.view(np.int32)
+    keys = empty(-(-count // LANES) * LANES, np.float32)
+    keys[:] = -np.inf
+    order, chosen, bits = empty(count, np.int64), empty(count + 1, np.int64), recast(keys, np.int32)
     for q in range(scores.shape[0]):
         if len(allowed) == 0:
             for n in range(count):
@@ -56,7 +63,7 @@ def best_lists(
             order[n] = (value if value >= 0 else value ^ 0x7FFFFFFF) * (1 << 32) + (count - place)
         in_order = held > SORTED
         if in_order:
-            order[:held] = np.sort(order[:held])[::-1]
+            merge_sort(order, held, chosen)
         for n in range(held):
             place = n if in_order else larger(order, held, order[n])
             if place < wanted:
@@ -64,7 +71,7 @@ def best_lists(
                 lists[q, place], offsets[q, place] = column, scores[q, column]
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inner(forceinline=True)
 def larger(numbers: Lists, count: int, number: int) -> int:
     """Return how many of the first ``count`` numbers are larger than one of them: its place in order."""
     place = np.int64(0)
@@ -73,7 +80,32 @@ def larger(numbers: Lists, count: int, number: int) -> int:
     return int(place)
 
 
-@njit(nogil=True, cache=True)
+@inner
+def merge_sort(numbers: Lists, count: int, room: Lists) -> None:
+    """Sort the first ``count`` numbers, largest first; ``room`` is for as many. No branch depends on the numbers."""
+    width = 1
+    while width < count:
+        for first in range(0, count, 2 * width):
+            middle, last = min(first + width, count), min(first + 2 * width, count)
+            left, right = first, middle
+            for place in range(first, last):
+                if left < middle and right < last:
+                    one, other = numbers[left], numbers[right]
+                    room[place] = max(one, other)
+                    left += one > other
+                    right += one <= other
+                elif left < middle:
+                    room[place] = numbers[left]
+                    left += 1
+                else:
+                    room[place] = numbers[right]
+                    right += 1
+        for place in range(count):
+            numbers[place] = room[place]
+        width *= 2
+
+
+@inner
 def threshold(keys: Vectors, count: int, wanted: int) -> np.float32:
     """Return a number that at least ``wanted`` of ``count`` keys reach, few more if possible; padding is -inf.
 
@@ -82,15 +114,18 @@ def threshold(keys: Vectors, count: int, wanted: int) -> np.float32:
     """
     if 2 * wanted >= count:
         return np.float32(-np.inf)
-    sums, squares = np.zeros(LANES, dtype=np.float32), np.zeros(LANES, dtype=np.float32)
+    sums, squares = zeros(LANES, np.float32), zeros(LANES, np.float32)
     table = keys.reshape(-1, LANES)
     for part in range(count // LANES):
         for n in range(LANES):
             sums[n] += table[part, n]
             squares[n] += table[part, n] * table[part, n]
     seen = max(1, count // LANES * LANES)
-    mean = sums.sum() / seen
-    spread = math.sqrt(max(squares.sum() / seen - mean * mean, 0))
+    total, square = np.float32(0), np.float32(0)
+    for n in range(LANES):
+        total, square = total + sums[n], square + squares[n]
+    mean = total / seen
+    spread = math.sqrt(max(square / seen - mean * mean, 0))
     if not 0 < spread < np.inf:
         return np.float32(-np.inf)
     low, high, goal = -np.inf, np.inf, wanted + max(4, wanted // 8)
@@ -109,17 +144,20 @@ def threshold(keys: Vectors, count: int, wanted: int) -> np.float32:
     return np.float32(mean + low * spread) if low > -np.inf else np.float32(-np.inf)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def reaching(keys: Vectors, least: np.float32) -> int:
     """Return how many keys are not below ``least``."""
-    counts, table = np.zeros(LANES, dtype=np.int32), keys.reshape(-1, LANES)
+    counts, table = zeros(LANES, np.int32), keys.reshape(-1, LANES)
     for part in range(len(table)):
         for n in range(LANES):
             counts[n] += np.int32(table[part, n] >= least)
-    return int(counts.sum())
+    total = 0
+    for n in range(LANES):
+        total += counts[n]
+    return total
 
 
-@njit(nogil=True, cache=True)
+@inner
 def beyond(keys: Vectors, least: np.float32, chosen: Lists) -> int:
     """Fill ``chosen`` with the places of keys that are not below ``least``; return their number. Padding stays out."""
     held, steps, last = 0, keys.reshape(-1, STEP), len(chosen) - 1

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ipaq_index.arrays import zeros
 from ipaq_index.index.config import cores
 from ipaq_index.index.nearest import best_lists
 from ipaq_index.index.validation import LARGEST
@@ -258,7 +259,7 @@ def _faiss_threads(threads: int) -> Iterator[None]:
 @njit(nogil=True, cache=True)
 def dots(q: Vectors, centroids: Vectors, lists: Lists) -> Vectors:
     """Return ``<q, centroid>`` of each query's lists, summed in the order that `product` has."""
-    out = np.zeros(lists.shape, dtype=np.float32)
+    out = zeros(lists.shape, np.float32)
     for i in range(lists.shape[0]):
         for m in range(lists.shape[1]):
             if lists[i, m] >= 0:
