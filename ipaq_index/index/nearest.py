@@ -125,7 +125,7 @@ def threshold(keys: Vectors, count: int, wanted: int) -> np.float32:
     for n in range(LANES):
         total, square = total + sums[n], square + squares[n]
     mean = total / seen
-    spread = math.sqrt(max(square / seen - mean * mean, 0))
+    spread = math.sqrt(max(float(square / seen - mean * mean), 0.0))
     if not 0 < spread < np.inf:
         return np.float32(-np.inf)
     low, high, goal = -np.inf, np.inf, wanted + max(4, wanted // 8)
