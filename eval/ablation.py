@@ -20,6 +20,7 @@ from rich.table import Table
 from eval.datasets import Dataset, load
 from eval.truth import brute_force, recall
 from ipaq_index.quantizer import Quantizer, QuantizerSpec, codebook, quantizer, scale
+from ipaq_index.quantizer.scale import scale_factors
 from ipaq_index.quantizer.search import Lengths
 
 K = 10
@@ -34,15 +35,17 @@ def _even_bits(errors: np.ndarray, budget: int) -> np.ndarray:
     return (share + (np.arange(len(errors)) < rest)).astype(np.uint8)
 
 
-def _plain_scales(sums: np.ndarray) -> np.ndarray:
-    """Return factors that give each vector its length, whatever its direction."""
-    return np.sqrt(np.divide(sums[:, 0], sums[:, 2], out=np.zeros(len(sums)), where=sums[:, 2] > 0))
+def _own_scales(sums: np.ndarray, cosine: float | None) -> np.ndarray:
+    """Return factors that leave no error along any vector."""
+    return scale_factors(sums)
 
 
-def _own_length(sets: Any, reference: float, floor: float, tries: int, scales: Any = None) -> Lengths:
+def _own_length(
+    sets: Any, reference: float, floor: float, tries: int, scales: Any = None, cosine: Any = None
+) -> Lengths:
     """Take each vector at the reference length and no other: the shortest multiple, 0.5, of twice that."""
     unbounded = np.full(len(sets.bits), np.inf, dtype=np.float32)
-    return Lengths(-unbounded, unbounded, 2 * reference, 0.0, 1, 0.0, np.inf)
+    return Lengths(-unbounded, unbounded, 2 * reference, 0.0, 1, 0.0, np.inf, 1.0)
 
 
 # Each part: its name, how the specification changes, and what is replaced.
@@ -56,7 +59,7 @@ PARTS: dict[str, tuple[dict[str, Any], Patches]] = {
     "no transform": ({"transform": "none"}, {}),
     "same bits for all": ({}, {(codebook, "allocate"): _even_bits}),
     "not score-aware (own length)": ({}, {(codebook, "lengths"): _own_length}),
-    "scale: norm only": ({}, {(scale, "scale_factors"): _plain_scales}),
+    "scale: no error along each": ({}, {(scale, "scale_factors"): _own_scales}),
     "no refit": ({}, {(codebook, "ROUNDS"): 0}),
     "first state fixed": ({}, {(quantizer, "_most_start_bits"): lambda spec: 0}),
     "stochastic rounding (ADV)": ({"encoding": "scalar", "rounding": "stochastic", "objective": "adv"}, {}),

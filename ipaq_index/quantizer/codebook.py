@@ -115,13 +115,18 @@ def trellis_errors(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def lengths(
-    sets: LevelSets, reference: float, floor: float, tries: int, scales: tuple[float, float] = (0.0, np.inf)
+    sets: LevelSets,
+    reference: float,
+    floor: float,
+    tries: int,
+    scales: tuple[float, float] = (0.0, np.inf),
+    cosine: float = 1.0,
 ) -> Lengths:
     """Return how lengths of targets are chosen; a dimension without bits has no range that it could leave."""
     coded = sets.bits > 0
     low = np.where(coded, sets.levels[:, 0], -np.inf).astype(np.float32)
     high = np.where(coded, sets.levels[:, -1], np.inf).astype(np.float32)
-    return Lengths(low, high, reference, floor, tries, *scales)
+    return Lengths(low, high, reference, floor, tries, *scales, cosine)
 
 
 def presumed_length(sets: LevelSets, variances: Floats) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from ipaq_index.quantizer.scale import (
     encode_scales,
     rounded_up,
     scale_range,
+    typical_cosine,
 )
 from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
@@ -85,9 +86,10 @@ class Quantizer:
         length: tuple[float, float],
         scale_format: ScaleFormat,
         variances: Vectors | None = None,
+        cosine: float | None = None,
     ) -> None:
         self.spec, self.bits, self.levels, self.scale_format = spec, sets.bits, sets.levels, scale_format
-        self._transform, self._length = fitted, length
+        self._transform, self._length, self._cosine = fitted, length, cosine
         self._variances = np.zeros(spec.dim, dtype=np.float32) if variances is None else variances
         if spec.encoding == "trellis":
             chosen = trellis(spec.states)
@@ -100,8 +102,8 @@ class Quantizer:
             length = codebook.presumed_length(sets, self._variances)
         many = spec.encoding == "trellis" and spec.code_bits >= MANY_BITS * spec.dim
         tries = TRIES if spec.dim <= MANY_DIMS else FEWEST if many else FEWER
-        told = scale_range(scale_format, spec.side_bytes) if scale_format.step else ANY_SCALE
-        self._lengths = codebook.lengths(sets, *length, tries, told)
+        told = scale_range(scale_format, spec.side_bytes) if scale_format.step and cosine else ANY_SCALE
+        self._lengths = codebook.lengths(sets, *length, tries, told, cosine or 1.0)
 
     @property
     def side_bytes(self) -> int:
@@ -148,17 +150,19 @@ class Quantizer:
             scales, decoded = draft._tried(y)
             return cls(spec, fitted, sets, length, unbiased.FORMAT, _variances(y, decoded, scales))
         most = _most_start_bits(spec)
-        draft = cls(spec, fitted, sets, length, ScaleFormat(most, 0, 0))
-        all_scales, decoded = draft._tried(y)
+        draft = cls(spec, fitted, sets, length, ScaleFormat(most, 0, 0), cosine=1.0)
+        ratios, decoded = draft._tried(y)
+        cosine = typical_cosine(y[: len(rest)], decoded[: len(rest)])
+        all_scales = ratios / cosine
         y, scales, decoded = y[: len(rest)], all_scales[: len(rest)], decoded[: len(rest)]
         error, share = _relative_error(y, decoded, scales), 2 ** (-2 / spec.dim)
         # Theory does not know zeros, which cost nothing or, from the wrong state, much.
         if most and axes.origin == "own":
-            some = cls(spec, fitted, sets, length, ScaleFormat(0, 0, 0))._tried(y[:START_ROWS])
+            some = cls(spec, fitted, sets, length, ScaleFormat(0, 0, 0), cosine=cosine)._tried(y[:START_ROWS])
             fixed = max(_relative_error(y[:START_ROWS], some[1], some[0]), 1e-30)
             error, share = fixed, min(1.0, (error / fixed) ** (1 / most))
         scale_format = best_format(all_scales, error, share, spec.dim, 8 * spec.side_bytes, most)
-        return cls(spec, fitted, sets, draft._length, scale_format, _variances(y, decoded, scales))
+        return cls(spec, fitted, sets, draft._length, scale_format, _variances(y, decoded, scales), cosine)
 
     def encode(self, x: Vectors, first_row: int = 0, threads: int = 1) -> Codes:
         """Choose codes for vectors.
@@ -196,7 +200,7 @@ class Quantizer:
             unbiased.round_stochastic(y, known, self.levels, counts, self.spec.seed, first_row, symbols)
             return symbols, np.zeros(len(y), dtype=np.uint8), known.astype(np.float64)
         symbols, starts, sums = search.choose_codes(y, self._tables, self._lengths)
-        return symbols, starts, scale.scale_factors(sums)
+        return symbols, starts, scale.scale_factors(sums, self._cosine)
 
     def _tried(self, y: Vectors) -> tuple[npt.NDArray[np.float64], Vectors]:
         """Return the scales of a sample and what its codes stand for without them."""
@@ -260,7 +264,7 @@ class Quantizer:
         }
         arrays |= {"bits": self.bits, "levels": self.levels, "variances": self._variances}
         meta = {"spec": self.spec.to_dict(), "scale_format": list(self.scale_format), "length": list(self._length)}
-        return meta, arrays
+        return meta | ({"cosine": self._cosine} if self._cosine else {}), arrays
 
     @classmethod
     def from_arrays(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Quantizer":
@@ -293,6 +297,7 @@ class Quantizer:
             _pair(meta["length"]),
             checked_format(meta["scale_format"], 8 * spec.side_bytes, _most_start_bits(spec)),
             arrays["variances"],
+            _cosine(meta.get("cosine")),
         )
 
 
@@ -314,6 +319,19 @@ def _relative_error(y: Vectors, decoded: Vectors, scales: npt.NDArray[np.float64
     """Return the squared error of all vectors over their squared length."""
     energy = float(np.square(y, dtype=np.float64).sum())
     return float(np.square(scales[:, None] * decoded - y).sum()) / energy if energy > 0 else 0.0
+
+
+def _cosine(value: Any) -> float | None:
+    """Return a typical cosine; None for quantizers of before there was one.
+
+    Raises
+    ------
+    ValueError
+        If ``value`` is something else.
+    """
+    if value is not None and not (isinstance(value, float | int) and 0 < value <= 1):
+        raise ValueError(f"quantizer: cosine: expected a number above 0 and up to 1, got {value!r}")
+    return value
 
 
 def _pair(values: Any) -> tuple[float, float]:

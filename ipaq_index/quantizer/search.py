@@ -49,6 +49,8 @@ class Lengths(NamedTuple):
     least, most : float
         Scales that can be told. A vector with one coordinate far out promises most when it is coded short, and then
         asks for a large scale, as a long vector does: the best answers to many queries are both.
+    cosine : float
+        Typical cosine between vector and decoding; see `ipaq_index.quantizer.scale.scale_factors`.
     """
 
     low: Floats
@@ -58,6 +60,7 @@ class Lengths(NamedTuple):
     tries: int
     least: float
     most: float
+    cosine: float
 
 
 class Chosen(NamedTuple):
@@ -115,9 +118,9 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
         load(y[row : row + lanes], lengths.reference, unit, factor, length)
         choose(unit, lengths, promising)
         for i in range(LANES):
-            # z is about stretch * factor * y, so the scale is about 1 / (stretch * factor).
-            longest = 1 / (lengths.least * factor[i]) if lengths.least > 0 else np.inf
-            promising[i] = min(max(promising[i], 1 / (lengths.most * factor[i])), longest)
+            # z is about cosine * stretch * factor * |y| long, and the scale is |y| / (cosine |z|).
+            longest = 1 / (lengths.least * factor[i] * lengths.cosine**2) if lengths.least > 0 else np.inf
+            promising[i] = min(max(promising[i], 1 / (lengths.most * factor[i] * lengths.cosine**2)), longest)
         smallest[:] = np.inf
         for number in range(lengths.tries):
             # the most promising, then one longer, one shorter, two longer …
@@ -130,7 +133,9 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
                 best_paths(unit, stretch, tables, room, tried[number], first, found)
             for i in range(lanes):
                 along, energy = np.float64(found[0, i]) / np.float64(factor[i]), np.float64(found[1, i])
-                scale = min(max(length[i] / along, lengths.least), lengths.most) if along > 0 else 0.0
+                scale = 0.0
+                if along > 0:
+                    scale = min(max(np.sqrt(length[i] / energy) / lengths.cosine, lengths.least), lengths.most)
                 error = scale * (scale * energy - 2 * along)  # beside |y|²
                 if error < smallest[i] or number == 0:
                     smallest[i], best[i] = error, number

@@ -5,7 +5,14 @@ import pytest
 
 from ipaq_index.quantizer import Quantizer, QuantizerSpec, choice, transform
 from ipaq_index.quantizer.product import accumulate, product
-from ipaq_index.quantizer.scale import TWO_BYTES, ScaleFormat, decode_scales, encode_scales, scale_factors
+from ipaq_index.quantizer.scale import (
+    TWO_BYTES,
+    ScaleFormat,
+    decode_scales,
+    encode_scales,
+    scale_factors,
+    typical_cosine,
+)
 from tests import brute_force
 
 
@@ -106,6 +113,22 @@ def test_scales_remove_the_error_along_the_vector():
     assert scale_factors(sums(0 * y[:1], z[:1]))[0] == 0
     assert scale_factors(sums(y[:1], -z[:1]))[0] == 1
     assert scale_factors(sums(y[:1], 0 * z[:1]))[0] == 1
+
+
+def test_scales_with_the_typical_cosine_keep_the_length_and_are_right_on_average():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((500, 8)).astype(np.float32)
+    z = (y + 0.7 * rng.standard_normal(y.shape)).astype(np.float32)
+    cosine = typical_cosine(y, z)
+    decoded = z * scale_factors(sums(y, z), cosine)[:, None]
+    pointing = (y * z).sum(1) > 0.1 * np.linalg.norm(y, axis=1) * np.linalg.norm(z, axis=1)
+    assert pointing.mean() > 0.9
+    lengths = np.linalg.norm(decoded, axis=1) / np.linalg.norm(y, axis=1)
+    np.testing.assert_allclose(lengths[pointing], 1 / cosine, rtol=1e-5)
+    np.testing.assert_allclose((y * decoded)[pointing].sum(), (y * y)[pointing].sum(), rtol=0.02)
+    assert typical_cosine(y, y) == pytest.approx(1)
+    assert typical_cosine(0 * y, 0 * y) == 1
+    assert typical_cosine(y, 0 * y) == typical_cosine(y, -y) == 0.1
 
 
 def sums(y, z):

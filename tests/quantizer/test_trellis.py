@@ -135,7 +135,7 @@ def test_length_of_least_error():
     bound = np.full(7, 1.5, dtype=np.float32)
     for floor in (0.01, 0.3):
         found = np.empty(viterbi.LANES, dtype=np.float32)
-        compiled(search.choose)(y, search.Lengths(-bound, bound, 1.0, floor, 1, 0.0, np.inf), found)
+        compiled(search.choose)(y, search.Lengths(-bound, bound, 1.0, floor, 1, 0.0, np.inf, 1.0), found)
         targets = search.STRETCHES[:, None, None] * y
         error = floor + (np.maximum(np.abs(targets) - 1.5, 0) ** 2).sum(1)
         best = (error / search.STRETCHES[:, None] ** 2).argmin(0)
