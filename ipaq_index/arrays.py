@@ -15,6 +15,8 @@ from numba.np.arrayobj import _empty_nd_impl, make_array, populate_array
 
 from ipaq_index.inner import instructions
 
+LINE = 64  # bytes of a cache line
+
 
 def empty(shape: Any, dtype: Any) -> npt.NDArray[Any]:
     """Return an array; ``shape`` is a number or some in a tuple."""
@@ -23,6 +25,11 @@ def empty(shape: Any, dtype: Any) -> npt.NDArray[Any]:
 
 def zeros(shape: Any, dtype: Any) -> npt.NDArray[Any]:
     """Return an array of zeros."""
+    return np.zeros(shape, dtype=dtype)
+
+
+def lines(shape: Any, dtype: Any) -> npt.NDArray[Any]:
+    """Return an array of zeros that begins with a cache line: vectors that lie across two take twice as long."""
     return np.zeros(shape, dtype=dtype)
 
 
@@ -39,6 +46,38 @@ def _empty(context: Any, shape: Any, dtype: Any) -> Any:
 @instructions(zeros)
 def _zeros(context: Any, shape: Any, dtype: Any) -> Any:
     return _made(shape, dtype, zero=True)
+
+
+@instructions(lines)
+def _lines(context: Any, shape: Any, dtype: Any) -> Any:
+    result = types.Array(_element(dtype), len(shape), "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = cgutils.unpack_tuple(builder, arguments[0])
+        lengths = [context.cast(builder, number, kind, types.intp) for number, kind in zip(numbers, shape, strict=True)]
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(result.dtype)))
+        strides = [size]
+        for length in lengths[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], length))
+        total = builder.mul(strides[0], lengths[0])
+        line = ir.Constant(size.type, LINE)
+        room = _empty_nd_impl(context, builder, types.Array(types.uint8, 1, "C"), [builder.add(total, line)])
+        begin = builder.add(builder.ptrtoint(room.data, size.type), ir.Constant(size.type, LINE - 1))
+        begin = builder.and_(begin, ir.Constant(size.type, -LINE))
+        array = make_array(result)(context, builder)
+        whole = ir.ArrayType(size.type, len(lengths))
+        populate_array(
+            array,
+            data=builder.inttoptr(begin, context.get_data_type(result.dtype).as_pointer()),
+            shape=_packed(builder, whole, lengths),
+            strides=_packed(builder, whole, strides),
+            itemsize=size,
+            meminfo=room.meminfo,
+        )
+        cgutils.memset(builder, array.data, total, 0)
+        return impl_ret_new_ref(context, builder, result, array._getvalue())
+
+    return result(shape, dtype), generate
 
 
 def _made(shape: Any, dtype: Any, zero: bool) -> Any:

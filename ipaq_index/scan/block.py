@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ipaq_index.arrays import empty, recast
+from ipaq_index.arrays import recast
 from ipaq_index.inner import emitted, inner
 from ipaq_index.scan import emit, emit_dense
 from ipaq_index.scan.emit import BLOCK
@@ -132,7 +132,7 @@ def decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> No
     for place in range(count):
         for i in range(BLOCK):
             row = tile.blocks[place] * BLOCK + i
-            tile.scales[place, i] = scale_of(rows.side[row], meaning.scale_format)
+            tile.scales[place, i] = scale(rows.side[row], meaning.scale_format)
             if len(rows.bias):
                 tile.biases[place, i] = rows.bias[row]
             state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
@@ -178,19 +178,35 @@ def symbol_of(rows: Rows, meaning: Meaning, row: int, first: int, last: int) -> 
     return symbol
 
 
-@inner
-def scale(side: int, scale_format: ScaleFormat, bits: npt.NDArray[np.int32]) -> np.float32:
-    """Return the scale of one row from its side code; ``bits`` is room for one int32."""
+@inner(forceinline=True)
+def scale(side: int, scale_format: ScaleFormat) -> np.float32:
+    """Return the scale of one row from its side code."""
     state_bits, base, step = scale_format
-    code = np.int64(side) >> state_bits
-    bits[0] = base + step * code if code else 0
-    return recast(bits, np.float32)[0]
+    code = int(np.int64(side) >> state_bits)
+    return as_float(base + step * code if code else 0)
 
 
-@inner
-def scale_of(side: int, scale_format: ScaleFormat) -> np.float32:
-    """Return the scale of one row; slower than `scale`."""
-    return scale(side, scale_format, empty(1, np.int32))
+def as_float(bits: int) -> np.float32:
+    """Return the float32 of these bits."""
+    return np.int32(bits).view(np.float32)
+
+
+@emitted(as_float)
+def _as_float(bits: Any) -> Any:
+    def emitted(bits: Any) -> np.float32:
+        return emit_float(np.int32(bits))
+
+    return emitted
+
+
+@intrinsic
+def emit_float(_context: Any, bits: Any) -> Any:
+    """`as_float` in a register; a view of an array would count references."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
 
 
 @emitted(next_product, forceinline=True)  # called, it takes a fiftieth of a search's time

@@ -3,7 +3,6 @@
 Arrays come as addresses; `ipaq_index.scan.block` says what they hold.
 """
 
-from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -85,73 +84,6 @@ def scored(
     return scores, above, builder.icmp_unsigned("!=", found, ir.Constant(mask, 0))
 
 
-def keep(
-    builder: Builder,
-    sums: list[Value],
-    row_scales: list[Value],
-    biases: list[Value] | None,
-    bars: Bars,
-    out: list[Value],
-    state: list[Value],
-    append: Callable[[Builder, Value, Value, Value], None],
-) -> Value:
-    """Append scores that are not below the floor, and their rows; return how many there are then.
-
-    Parameters
-    ----------
-    sums : list of <lanes x i32>
-        Sums of one query, a block's rows in a few vectors.
-    row_scales, biases : list of <lanes x float>
-        Of these rows.
-    bars : Bars
-        Of the query.
-    out : list
-        Addresses of scores, float32, and rows, int32.
-    state : list
-        Number of the first row, a bit for each row that counts, how many rows there were.
-    append : callable
-        (builder, values, mask, address) -> None: store the values whose bits are set one behind the other. What is
-        behind them may be overwritten.
-    """
-    lanes = sums[0].type.count
-    mask = ir.IntType(lanes)
-    scores, above, found = scored(builder, 0, sums, row_scales, biases, bars)
-    first, word, before = state
-    count = cgutils.alloca_once(builder, I64)
-    builder.store(before, count)
-    with builder.if_then(found, likely=False):
-        numbers = ir.Constant(ints(lanes), list(range(lanes)))
-        for number, (score, signs) in enumerate(zip(scores, above, strict=True)):
-            part = builder.trunc(builder.lshr(word, ir.Constant(I32, lanes * number)), mask)
-            kept = builder.and_(builder.bitcast(signs, mask), part)
-            lanes_kept = builder.bitcast(kept, ir.VectorType(ir.IntType(1), lanes))
-            row = builder.add(builder.trunc(first, I32), ir.Constant(I32, lanes * number))
-            held = builder.load(count)
-            for values, base in zip((score, builder.add(spread(builder, ints(lanes), row), numbers)), out, strict=True):
-                append(builder, values, lanes_kept, builder.add(base, builder.mul(held, ir.Constant(I64, 4))))
-            more = call(builder, f"llvm.ctpop.i{lanes}", mask, kept)
-            builder.store(builder.add(held, builder.zext(more, I64)), count)
-    return builder.load(count)
-
-
-def append_masked(builder: Builder, values: Value, mask: Value, address: Value) -> None:
-    """`keep`'s ``append``, on every CPU."""
-    place = builder.inttoptr(address, values.type.element.as_pointer())
-    name = f"llvm.masked.compressstore.v{values.type.count}{_suffix(values)}"
-    call(builder, name, ir.VoidType(), values, place, mask)
-
-
-def append512(builder: Builder, values: Value, mask: Value, address: Value) -> None:
-    """`keep`'s ``append`` within registers: on Zen 4 a compressing store takes a hundred cycles."""
-    nothing = ir.Constant(values.type, ir.Undefined)
-    name = f"llvm.x86.avx512.mask.compress.v{values.type.count}{_suffix(values)}"
-    store(builder, call(builder, name, values.type, values, nothing, mask), address)
-
-
-def _suffix(values: Value) -> str:
-    return "f32" if values.type.element == ir.FloatType() else "i32"
-
-
 def broadcast(builder: Builder, vector: Any, base: Value, offset: int) -> Value:
     """Load one element into all lanes."""
     return spread(builder, vector, builder.load(pointer(builder, vector.element, base, offset), align=4))
@@ -179,6 +111,12 @@ def pointer(builder: Builder, kind: Any, base: Value, *offsets: Value | int) -> 
     for offset in offsets:
         start = builder.gep(start, [ir.Constant(I64, offset) if isinstance(offset, int) else offset])
     return builder.bitcast(start, kind.as_pointer())
+
+
+def fetch(builder: Builder, address: Value) -> None:
+    """Bring the cache line of an address into the cache."""
+    read, keep, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.inttoptr(address, I8.as_pointer()), read, keep, data)
 
 
 def shuffle(builder: Builder, first: Value, second: Value, order: list[int]) -> Value:

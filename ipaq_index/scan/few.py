@@ -9,23 +9,27 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.arrays import empty, zeros
+from ipaq_index.arrays import empty, lines
 from ipaq_index.inner import inner
-from ipaq_index.scan.block import BLOCK, scale
-from ipaq_index.scan.eight import ROWS, Eight, fetch, make_eight, row_totals
+from ipaq_index.scan.bars import bend, fill_bars, make_curve
+from ipaq_index.scan.block import scale
+from ipaq_index.scan.emit_lookups import TABLE
 from ipaq_index.scan.frame import fill_lookups, make_frame
 from ipaq_index.scan.kernel import Best, Lists, aim, known_parts
-from ipaq_index.scan.lookup import Candidates, collect, places
-from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
+from ipaq_index.scan.layout import BLOCK
+from ipaq_index.scan.lookup import CHUNK, Candidates, collect, places
+from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import push
+from ipaq_index.scan.together import ROWS, Together, fetch, make_together, row_totals
 
+FIRST_CHUNK = 8  # blocks looked at without a floor
 FIRST = 256  # candidates after which some are scored for the first time, so that there is a floor
 CANDIDATES = 4096  # that wait for their exact scores, at the most; four times k if that is more
-LEAST = 2 * ROWS  # candidates scored together
+LEAST = ROWS  # candidates scored together
 LEAST_KEY = np.finfo(np.float32).min
+HALVINGS = 20
 ROUNDS = 2  # of these, before all that are left are scored
 
 
@@ -43,26 +47,18 @@ class Room(NamedTuple):
 
     Attributes
     ----------
-    keys, places, unused : (m,) float32, int64, float32
-        A heap of the best candidates.
-    all : (size,) int64
-        The places of all candidates: 0, 1, 2, ….
-    eight : Eight
+    chosen : (size,) int64
+        Places of candidates.
+    together : Together
         Room for those that are being scored.
-    now, ahead : (8,) int64
+    now, ahead : (16,) int64
         Their places, and those of the next.
-    bits : (1,) int32
-        Room for `scale`.
     """
 
-    keys: Floats
-    places: Integers
-    unused: Floats
-    all: Integers
-    eight: Eight
+    chosen: Integers
+    together: Together
     now: Integers
     ahead: Integers
-    bits: npt.NDArray[np.int32]
 
 
 @njit(nogil=True, cache=True)
@@ -83,54 +79,49 @@ def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, 
         Result.
     """
     k = best.keys.shape[1]
-    size, chosen = max(CANDIDATES, 4 * k), max(LEAST, k)
+    size = max(CANDIDATES, 4 * k)
+    most = size + CHUNK * BLOCK + 1  # one more is written, and counted only if it reaches the floor
     candidates = Candidates(
-        empty(size + BLOCK, np.float32),
-        empty(size + BLOCK, np.int32),
-        empty(size + BLOCK, np.float32),
+        empty(most, np.float32),
+        empty(most, np.int32),
+        empty(most, np.float32),
+        empty(CHUNK // 2, np.uint64),
+        lines((CHUNK // 2, 2 * BLOCK), np.uint16),
     )
     room = Room(
-        empty(chosen, np.float32),
-        empty(chosen, np.int64),
-        empty(chosen, np.float32),
-        count_up(size + BLOCK),
-        make_eight(rows, meaning),
+        empty(most, np.int64),
+        make_together(rows, meaning),
         empty(ROWS, np.int64),
         empty(ROWS, np.int64),
-        empty(1, np.int32),
     )
     known = known_parts(p, meaning)
+    curve = make_curve(rows, meaning)
     far = np.sqrt(2 * np.log(max(rows.size / k, math.e)))  # a k-th of so many normal scores is hardly further out
     for q in range(len(p)):
-        tables = zeros((-(-meaning.first_pairs // QUAD), 2, QUAD, 16), np.uint8)
+        tables = lines((meaning.first_pairs, 2, TABLE), np.uint8)
         frame = make_frame(tables, 1)
         frame.start[0], step = fill_lookups(p[q], meaning, far, tables)
         query = Query(q, p[q], known[q], np.float32(1) / step)
         frame.bars[0, 0] = query.inverse
         at = places(rows, frame, candidates)
-        count, enough = 0, FIRST
+        count, enough, seen = 0, FIRST, 0
+        bend(rows, best, q, curve)
         alone = lists.begins[q + 1] - lists.begins[q] == 1
         for member in range(lists.begins[q], lists.begins[q + 1]):
             block, last = lists.spans[lists.members[member]]
             shift = lists.shifts[member]
             while block < last:
                 aim(frame, 0, shift, floor(best, q, alone))
-                old = count
-                block, count = collect(isa, rows, meaning, (block, last), frame, at, candidates, count, enough)
+                fill_bars(frame, curve)
+                old, stop = count, min(last, block + min(CHUNK, max(FIRST_CHUNK, seen)))
+                count = collect(isa, rows, meaning, (block, stop), frame, at, candidates, count)
                 candidates.shifts[old:count] = shift
+                seen, block = seen + stop - block, stop
                 if count > enough:
                     count = settle(rows, meaning, query, candidates, count, size // 2, room, best)
                     enough = min(size, 2 * count + FIRST)
+                    bend(rows, best, q, curve)
         settle(rows, meaning, query, candidates, count, 0, room, best)
-
-
-@inner
-def count_up(count: int) -> Integers:
-    """Return 0, 1, 2, …."""
-    numbers = empty(count, np.int64)
-    for n in range(count):
-        numbers[n] = n
-    return numbers
 
 
 @inner(forceinline=True)
@@ -156,36 +147,55 @@ def settle(
     rounds = 0
     while True:
         last = left == 0 and rounds == ROUNDS
-        chosen = room.all if last else room.places
-        held = count if last else choose(candidates.keys, count, room)
-        score(rows, meaning, query, candidates, chosen, held, room, best)
-        count = forget(candidates, count, chosen, held, best.floors[query.number])
+        held = choose(candidates.keys, count, count if last else max(LEAST, best.keys.shape[1]), room.chosen)
+        score(rows, meaning, query, candidates, held, room, best)
+        count = forget(candidates, count, room.chosen[:held], best.floors[query.number])
         rounds += 1
         if count <= left:
             return count
 
 
-@inner
-def choose(keys: Floats, count: int, room: Room) -> int:
-    """Put the places of the best estimates into ``room.places``; return how many they are."""
-    top, places, unused, held = room.keys, room.places, room.unused, 0
+@inner(forceinline=True)
+def choose(keys: Floats, count: int, least: int, chosen: Integers) -> int:
+    """Put the places of the best estimates into ``chosen``; return how many: ``least`` or up to twice as many.
+
+    The bar that so many reach is found by halving: fifty times as fast as a heap. Where many are equal there is none;
+    then it is twice ``least`` of those that reach the last bar.
+    """
+    low, high = np.float32(np.inf), np.float32(-np.inf)
     for n in range(count):
-        if held < len(top) or keys[n] > top[0]:
-            held = push(top, places, unused, held, keys[n], n, np.float32(0))
+        low, high = min(low, keys[n]), max(high, keys[n])
+    for _ in range(HALVINGS if count > 2 * least else 0):
+        bar = (low + high) / np.float32(2)
+        reach = 0
+        for n in range(count):
+            reach += keys[n] >= bar
+        if reach >= least:
+            low = bar
+            if reach <= 2 * least:
+                break
+        else:
+            high = bar
+    held = 0
+    for n in range(count):
+        chosen[held] = n
+        held += keys[n] >= low
+        if held == 2 * least:
+            break
     return held
 
 
-@inner
-def forget(candidates: Candidates, count: int, chosen: Integers, held: int, floor: np.float32) -> int:
-    """Take out the first ``held`` that were chosen, and all below the floor; return how many are left."""
-    keys, numbers, shifts = candidates
-    for n in range(held):
-        keys[chosen[n]] = -np.inf
+@inner(forceinline=True)
+def forget(candidates: Candidates, count: int, chosen: Integers, floor: np.float32) -> int:
+    """Take out those that were chosen, and all below the floor; return how many are left."""
+    keys, numbers, shifts = candidates.keys, candidates.rows, candidates.shifts
+    for place in chosen:
+        keys[place] = -np.inf
     kept, least = 0, max(floor, LEAST_KEY)
     for n in range(count):
-        if keys[n] >= least:
-            keys[kept], numbers[kept], shifts[kept] = keys[n], numbers[n], shifts[n]
-            kept += 1
+        key = keys[n]
+        keys[kept], numbers[kept], shifts[kept] = key, numbers[n], shifts[n]
+        kept += key >= least
     return kept
 
 
@@ -195,38 +205,37 @@ def score(
     meaning: Meaning,
     query: Query,
     candidates: Candidates,
-    chosen: Integers,
     count: int,
     room: Room,
     best: Best,
 ) -> None:
     """Score the first ``count`` chosen candidates exactly, but those that are below the floor by then."""
-    keys, numbers, shifts = candidates
-    q, p, eight, bits, places, later = query.number, query.p, room.eight, room.bits, room.now, room.ahead
+    keys, numbers, shifts = candidates.keys, candidates.rows, candidates.shifts
+    q, p, together, places, later = query.number, query.p, room.together, room.now, room.ahead
     best_keys, best_rows, best_scores, floors = best.keys[q], best.rows[q], best.scores[q], best.floors
-    side, bias, scale_format, eight_rows, totals = (
+    side, bias, scale_format, chosen_rows, totals = (
         rows.side,
         rows.bias,
         meaning.scale_format,
-        eight.numbers,
-        eight.totals,
+        together.numbers,
+        together.totals,
     )
     held, k = best.counts[q], len(best_keys)
     next_, taken = 0, 0
     while True:
         ahead = 0
         while next_ < count and ahead < ROWS:
-            place = chosen[next_]
+            place = room.chosen[next_]
             if keys[place] >= floors[q]:
                 later[ahead] = place
-                fetch(eight, numbers[place])
+                fetch(together, numbers[place])
                 ahead += 1
             next_ += 1
         if taken:
-            row_totals(rows, meaning, p, eight)
+            row_totals(rows, meaning, p, together)
             for n in range(taken):
-                row, place = eight_rows[n], places[n]
-                value = scale(side[row], scale_format, bits) * (totals[n] + query.known)
+                row, place = chosen_rows[n], places[n]
+                value = scale(side[row], scale_format) * (totals[n] + query.known)
                 if len(bias):
                     value += bias[row]
                 value += shifts[place]
@@ -238,5 +247,5 @@ def score(
         if not taken:
             break
         for n in range(taken):
-            places[n], eight_rows[n] = later[n], numbers[later[n]]
+            places[n], chosen_rows[n] = later[n], numbers[later[n]]
     best.counts[q] = held

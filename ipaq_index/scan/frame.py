@@ -11,12 +11,16 @@ import numpy.typing as npt
 
 from ipaq_index.arrays import empty, zeros
 from ipaq_index.inner import inner
+from ipaq_index.scan.emit_lookups import BAR_BITS, SHARED, TABLE
 from ipaq_index.scan.layout import BLOCK
-from ipaq_index.scan.packed import QUAD, Floats, Meaning
+from ipaq_index.scan.packed import Floats, Meaning
 
-TOP = 255  # largest sum of a pair's two look-ups: they are added as bytes
+TOP = 255  # largest sum of look-ups that are added up as bytes: those of `SHARED` pairs
+TOP_SUM = 65535  # largest sum of all look-ups
 TOP_WEIGHT = 127
-DOUBT = 4.5  # a row's look-ups are below its exact score with probability e^-4.5 at most; see eval/alone.py
+# A row's look-ups are below its exact score with probability e^-DOUBT at most; see eval/alone.py. Where little is
+# unknown, e^-SURE, or what that margin of standard deviations of the scores allows: it lets few more rows wait.
+DOUBT, SURE, CHEAP = 4.5, 12.5, 0.15
 MARGIN = np.float32(4)  # standard deviations by which products may be below a row's exact score: 3 in 100,000 are more
 FEW_DIMENSIONS = np.float32(3)  # whose errors are no chance: so many may be off by the most there is
 FEW_NIBBLES = 16  # tables of so few have their roundings taken at the worst: where values repeat, these are no chance
@@ -31,27 +35,28 @@ class Frame(NamedTuple):
 
     Attributes
     ----------
-    tables : (quads, 2, 4, 16) or (quads, group, 4) uint8
-        Look-ups, of which those of a pair add up to `TOP` at the most; or weights, whose bytes are signed.
+    tables : (pairs, 2, 64) or (quads, group, 4) uint8
+        Look-ups by half of the byte and its value, four times the same; or weights, whose bytes are signed.
     start : (group,) int32
         Where sums begin. The margin for errors is in it, so that scores are upper estimates.
     bars : (3, group) float32
         inverse (1 / step), shift and floor, the latter two in units of the step. Rows whose score is not below the
         floor are what a query is interested in.
+    passing : (33,) uint16
+        Bars by range of side, and a slope: see `ipaq_index.scan.bars`. Rows whose ``look-ups + (slope * side >> 16)``
+        are below their bar have scores below the floor.
     sums : (group, 32) int32
         Result of products: sums for the rows of a block. The plain twin of look-ups adds up here.
     above : (group,) uint32
         Result of products: bit i is set where row i's score is not below the floor; zero before and afterwards.
-    bits : (1,) int32
-        Room for `scale`.
     """
 
     tables: Bytes
     start: npt.NDArray[np.int32]
     bars: Floats
+    passing: npt.NDArray[np.uint16]
     sums: npt.NDArray[np.int32]
     above: npt.NDArray[np.uint32]
-    bits: npt.NDArray[np.int32]
 
 
 class Weights(NamedTuple):
@@ -80,7 +85,8 @@ def make_frame(tables: Bytes, group: int) -> Frame:
     bars = zeros((3, group), np.float32)
     bars[2] = np.inf
     start, sums = zeros(group, np.int32), zeros((group, BLOCK), np.int32)
-    return Frame(tables, start, bars, sums, zeros(group, np.uint32), empty(1, np.int32))
+    passing, above = zeros((1 << BAR_BITS) + 1, np.uint16), zeros(group, np.uint32)
+    return Frame(tables, start, bars, passing, sums, above)
 
 
 @inner
@@ -96,8 +102,8 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
     Each table's minimum goes into the start; all share one step, so that look-ups add up without weights.
 
     What the first part of a code does not tell is taken for a sum of chances x_j, of variance V in all for a row of
-    average levels. By Chernoff's bound it exceeds ``DOUBT / t + sum_j log E[exp(t p_j x_j)] / t`` with probability
-    ``exp(-DOUBT)`` at most, for any t; that which is best for V is taken. The logarithms depend on the pieces' values:
+    average levels. By Chernoff's bound it exceeds ``D / t + sum_j log E[exp(t p_j x_j)] / t`` with probability
+    ``exp(-D)`` at most, for any t; that which is best for V is taken. The logarithms depend on the pieces' values:
     they go into the tables, so rows whose levels stand far apart have a larger margin than others.
 
     The best rows are not any rows. They lie towards the query, in what is known as in what is not: levels are weighed
@@ -109,9 +115,9 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
     meaning : Meaning
     far : float
         How far out the best rows are.
-    lookups : (quads, 2, 4, 16) uint8
+    lookups : (pairs, 2, 64) uint8
     """
-    nibbles = 2 * QUAD * len(lookups)
+    nibbles = 2 * len(lookups)
     table = zeros((nibbles, 16), np.float32)
     whole, unknown, base = 0.0, 0.0, 0.0
     for j in range(len(p)):
@@ -130,9 +136,11 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
     rounding = np.float64(step) ** 2 * nibbles / 12  # an entry's rounding is uniform in a step
     if nibbles <= FEW_NIBBLES or step == TINY:  # of a query of zeros all rows tie, and their look-ups are exact
         certain, rounding = 0.5 * step * nibbles * (step > TINY), np.float64(0)
-    t = np.sqrt(2 * DOUBT / (unknown + rounding)) if unknown + rounding > 0 else 0.0
-    if t > 0:
-        base += DOUBT / t
+    variance, t = unknown + rounding, 0.0
+    if variance > 0:
+        doubt = max(DOUBT, min(SURE, 0.5 * CHEAP * CHEAP * whole / variance))
+        t = np.sqrt(2 * doubt / variance)
+        base += doubt / t
         u = far / np.sqrt(whole) if whole > 0 else 0.0
         powers, more = empty((2, meaning.left.shape[2]), np.float32), zeros(16, np.float32)
         for i in range(len(meaning.active)):
@@ -155,9 +163,8 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
             table[nibble, value] -= least
     step = _step(table)
     for nibble in range(nibbles):
-        pair, part = nibble // 2, nibble % 2
-        for value in range(16):
-            lookups[pair // QUAD, part, pair % QUAD, value] = np.int64(table[nibble, value] / step + np.float32(0.5))
+        for value in range(TABLE):
+            lookups[nibble // 2, nibble % 2, value] = np.int64(table[nibble, value & 15] / step + np.float32(0.5))
     base += 0.5 * t * rounding + certain
     return as_start(np.float32(base / step)), step
 
@@ -222,12 +229,19 @@ def excess(
 
 @inner
 def _step(table: Floats) -> np.float32:
-    """Return the step in which a pair's two tables, less their minima, span at most `TOP`."""
-    widest = np.float32(0)
-    for pair in range(len(table) // 2):
-        (low, top), (other_low, other_top) = _ends(table[2 * pair]), _ends(table[2 * pair + 1])
-        widest = max(widest, top - low + other_top - other_low)
-    return max(np.float32(widest / (TOP - 1)), TINY)  # two entries may be rounded up
+    """Return the step in which tables, less their minima, span at most `TOP` where they share bytes, `TOP_SUM` in all.
+
+    Each entry may be rounded up by a half.
+    """
+    widest, whole, shared = np.float32(0), np.float32(0), np.float32(0)
+    for nibble in range(len(table)):
+        shared = np.float32(0) if nibble % (2 * SHARED) == 0 else shared
+        least, largest = _ends(table[nibble])
+        span = largest - least
+        shared += span
+        whole += span
+        widest = max(widest, shared)
+    return max(widest / np.float32(TOP - SHARED), whole / np.float32(TOP_SUM - len(table) / 2), TINY)
 
 
 @inner
@@ -252,7 +266,7 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
         dimensions certainly.
     """
     low, width, square, largest, mean, variance = meaning.grid
-    values = zeros((len(p), len(low)), np.int8)
+    values = np.zeros((len(p), len(low)), dtype=np.int8)
     start, inverse = zeros(len(p), np.int32), zeros(len(p), np.float32)
     slack = zeros(len(p), np.float32)
     for q in range(len(p)):

@@ -13,11 +13,11 @@ from numba import njit
 from ipaq_index.arrays import empty, recast, zeros
 from ipaq_index.inner import inner
 from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, counted, decode, next_product, scale
-from ipaq_index.scan.eight import ROWS, lowest_bit, make_eight, row_totals
 from ipaq_index.scan.frame import Frame, Weights, make_frame, make_weights
 from ipaq_index.scan.lows import LANES, insert_low, make_lows
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import order, push, raise_least
+from ipaq_index.scan.together import ROWS, lowest_bit, make_together, row_totals
 
 TILE_BYTES = (
     1 << 18
@@ -359,22 +359,22 @@ def settle(
     best: Best,
 ) -> None:
     """Score the waiting rows of queries ``begin`` to ``end`` - 1 exactly and keep the best."""
-    bits, eight, places = empty(1, np.int32), make_eight(rows, meaning), empty(ROWS, np.int64)
+    together, places = make_together(rows, meaning), empty(ROWS, np.int64)
     for q in range(begin, end):
         table, keys, kept, scores, query = waiting.table[q], best.keys[q], best.rows[q], best.scores[q], p[q]
         gathered, last = 0, 3 * waiting.counts[q]
         for place in range(0, last + 3, 3):
             if place < last and table[place] >= best.floors[q]:
-                places[gathered], eight.numbers[gathered] = place, waiting.numbers[q, place + 2]
+                places[gathered], together.numbers[gathered] = place, waiting.numbers[q, place + 2]
                 gathered += 1
             if gathered < ROWS and (place < last or not gathered):
                 continue
-            row_totals(rows, meaning, query, eight)
+            row_totals(rows, meaning, query, together)
             for g in range(gathered):
                 high, shift = table[places[g]], table[places[g] + 1]
-                row = eight.numbers[g]
-                factor = scale(rows.side[row], meaning.scale_format, bits)
-                score = factor * (eight.totals[g] + known[q])
+                row = together.numbers[g]
+                factor = scale(rows.side[row], meaning.scale_format)
+                score = factor * (together.totals[g] + known[q])
                 if len(rows.bias):
                     score += rows.bias[row]
                 score += shift
@@ -448,16 +448,16 @@ def join(best: Best, other: Best) -> None:
 @njit(nogil=True, cache=True)
 def score_rows(rows: Rows, meaning: Meaning, p: Floats, numbers: Integers, scores: Floats) -> None:
     """Score some rows exactly for each query: ``scores`` is (nq, rows)."""
-    bits, known, eight = empty(1, np.int32), known_parts(p, meaning), make_eight(rows, meaning)
+    known, together = known_parts(p, meaning), make_together(rows, meaning)
     for q in range(len(p)):
         for first in range(0, len(numbers), ROWS):
             gathered = min(ROWS, len(numbers) - first)
             for g in range(gathered):
-                eight.numbers[g] = numbers[first + g]
-            row_totals(rows, meaning, p[q], eight)
+                together.numbers[g] = numbers[first + g]
+            row_totals(rows, meaning, p[q], together)
             for g in range(gathered):
-                row = eight.numbers[g]
-                score = scale(rows.side[row], meaning.scale_format, bits) * (eight.totals[g] + known[q])
+                row = together.numbers[g]
+                score = scale(rows.side[row], meaning.scale_format) * (together.totals[g] + known[q])
                 if len(rows.bias):
                     score += rows.bias[row]
                 scores[q, first + g] = score

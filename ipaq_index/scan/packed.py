@@ -42,7 +42,8 @@ class Meaning(NamedTuple):
         Levels rounded to ``low + width * (0 ... 127)``.
     grid : (6, a) float32
         low and width; mean square and largest error of rounding; mean and variance of the rounded levels.
-    levels : (d, L) float32
+    levels : (d, >= 64) float32
+        Zeros behind the last level.
     feedback : (int, int, int)
         See `CodeBook`: A, B, and 255 where there is a trellis, else 0.
     scale_format : (int, int, int)
@@ -123,7 +124,7 @@ class CodeBook:
             _steps(layout),
             active,
             *_rounded(levels, active),
-            np.ascontiguousarray(levels),
+            _filled(levels),
             feedback,
             (int(scale_format[0]), int(scale_format[1]), int(scale_format[2])),
             layout.first_pairs,
@@ -241,6 +242,11 @@ def _active(layout: Layout, trellis: bool) -> Integers:
     active = np.stack([dimensions, first, last, levels], axis=1)
     fill = -len(active) % QUAD
     return np.concatenate([active, np.tile(np.array([-1, 0, 0, 1]), (fill, 1))])
+
+
+def _filled(levels: Floats) -> Floats:
+    """Fill level sets up to the 64 levels that vector code reads."""
+    return np.ascontiguousarray(np.pad(levels, ((0, 0), (0, max(0, 64 - levels.shape[1])))), dtype=np.float32)
 
 
 def _rounded(levels: Floats, active: Integers) -> tuple[npt.NDArray[np.uint8], Floats]:

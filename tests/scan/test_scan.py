@@ -4,13 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numba import njit
 
 from ipaq_index.scan import (
     CodeBook,
     Layout,
     PackedCodes,
+    bars,
     block,
+    few,
     isa,
     kernel,
     layout,
@@ -18,6 +22,7 @@ from ipaq_index.scan import (
     range_search,
     reservoir,
     score_rows,
+    search,
     top_k,
     top_k_lists,
 )
@@ -146,9 +151,9 @@ def test_the_heap_keeps_the_best(seed):
 
 
 @njit
-def run_collect(isa_, rows, meaning, span, frame, candidates, count, most):
+def run_collect(isa_, rows, meaning, span, frame, candidates, count):
     at = lookup.places(rows, frame, candidates)
-    return lookup.collect(isa_, rows, meaning, span, frame, at, candidates, count, most)
+    return lookup.collect(isa_, rows, meaning, span, frame, at, candidates, count)
 
 
 @njit
@@ -172,29 +177,90 @@ def assert_alike(found, expected, end, used, twin, whole=False):
     twin.above[:] = 0
 
 
+def candidates_of(size):
+    keys, rows, shifts = (np.zeros(size, kind) for kind in (np.float32, np.int32, np.float32))
+    words, sums = np.zeros(lookup.CHUNK // 2, np.uint64), np.zeros((lookup.CHUNK // 2, 64), np.uint16)
+    return lookup.Candidates(keys, rows, shifts, words, sums)
+
+
 @pytest.mark.parametrize("name", isa.available())
-@pytest.mark.parametrize(("with_bias", "side_dtype"), [(False, np.uint16), (True, np.uint8)])
+@pytest.mark.parametrize(("with_bias", "side_dtype"), [(False, np.uint16), (True, np.uint8), (False, np.uint8)])
 def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype):
     rng, compiled_fill = np.random.default_rng(0), compiled(fill_lookups)
-    for pairs in (1, 2, 3, 4, 5, 8, 600):  # half of 600, the first part, is beyond what 16-bit sums hold
-        packed, _, _ = case(96, [4] * (2 * pairs), with_bias=with_bias, side_dtype=side_dtype)
+    for pairs in (1, 2, 3, 4, 5, 8, 600, 2400):  # the first parts of the last two take sums of bytes to their limits
+        packed, _, _ = case(160, [4] * (2 * pairs), with_bias=with_bias, side_dtype=side_dtype)
         rows, meaning = packed.rows(None), packed.codebook.meaning
-        tables = np.zeros((-(-meaning.first_pairs // 4), 2, 4, 16), np.uint8)
+        tables = np.zeros((meaning.first_pairs, 2, 64), np.uint8)
         frame = make_frame(tables, 1)
         p = rng.standard_normal(2 * pairs).astype(np.float32)
         frame.start[0], step = compiled_fill(p, meaning, 3.0, tables)
-        frame.bars[:, 0] = 1 / step, 3, rng.standard_normal() * 2000
-        words = rng.integers(0, 1 << 32, 3).astype(np.uint32)
-        words[rng.integers(3)] = 0
-        for counted in (rows._replace(size=75), rows._replace(words=words)):
-            for span, most in (((0, 3), 200), ((1, 3), 200), ((2, 2), 200), ((0, 3), 5)):
-                used, twin = ([np.zeros(200, t) for t in (np.float32, np.int32, np.float32)] for _ in range(2))
-                used, twin = lookup.Candidates(*used), lookup.Candidates(*twin)
-                found = run_collect(isa.NAMES[name], counted, meaning, span, frame, used, 3, most)
-                expected = lookup.collect(isa.NAMES[name], counted, meaning, span, frame, None, twin, 3, most)
+        curve = bars.make_curve(rows, meaning)
+        words = rng.integers(0, 1 << 32, 5).astype(np.uint32)
+        words[rng.integers(5)] = 0
+        for counted in (rows._replace(size=139), rows._replace(words=words)):
+            for span, part in itertools.product(((0, 5), (1, 5), (2, 3), (2, 2)), (-np.inf, -0.5, 0, 0.5, np.inf)):
+                scores = packed.codebook.meaning.levels.std() * np.sqrt(2 * pairs) * part
+                frame.bars[:, 0] = 1 / step, 3, max(scores / step, -1e30)
+                bars.bend(rows, search._best(1, 1), 0, curve)
+                bars.fill_bars(frame, curve)
+                used, twin = candidates_of(300), candidates_of(300)
+                found = run_collect(isa.NAMES[name], counted, meaning, span, frame, used, 3)
+                expected = lookup.collect(isa.NAMES[name], counted, meaning, span, frame, None, twin, 3)
                 assert found == expected
                 for one, other in zip(used[:2], twin[:2], strict=True):
-                    np.testing.assert_array_equal(one[3 : found[1]], other[3 : found[1]])
+                    np.testing.assert_array_equal(one[3:found], other[3:found])
+
+
+compiled_curve, compiled_bend, compiled_bars = compiled(bars.make_curve), compiled(bars.bend), compiled(bars.fill_bars)
+
+
+@settings(deadline=None, max_examples=50)  # the first example compiles
+@given(
+    bits=st.integers(0, 11),
+    octaves=st.integers(0, 200),
+    start=st.integers(-60_000, 2_000),
+    floor=st.floats(-3e4, 3e4, width=32),
+    seed=st.integers(0, 1000),
+)
+def test_rows_that_do_not_pass_are_below_the_floor(bits, octaves, start, floor, seed):
+    rng = np.random.default_rng(seed)
+    scale_format = (bits, 100 << 23, max(1, (octaves << 23) >> (16 - bits + 2)))
+    packed, _, _ = case(64, [4] * 4)
+    meaning = packed.codebook.meaning._replace(scale_format=scale_format)
+    side = rng.integers(0, 1 << 16, 4000).astype(np.uint16)
+    rows = packed.rows(None)._replace(side=side)
+    frame, curve = make_frame(np.zeros((1, 2, 64), np.uint8), 1), bars.make_curve(rows, meaning)
+    frame.start[0], frame.bars[:, 0] = start, (1, rng.standard_normal(), floor)
+    best = search._best(1, 3)
+    best.rows[0, :2], best.counts[0] = (5, 6), 2
+    bars.bend(rows, best, 0, curve)
+    bars.fill_bars(frame, curve)
+    plain, curve = frame.passing.copy(), compiled_curve(rows, meaning)
+    compiled_bend(rows, best, 0, curve)
+    compiled_bars(frame, curve)
+    np.testing.assert_array_equal(frame.passing, plain)
+    scales = np.array([block.scale(value, scale_format) for value in side], dtype=np.float64)
+    with np.errstate(all="ignore"):
+        least = np.clip((np.float64(floor) - frame.bars[1, 0]) / scales - start, 0, 65535)
+    sums = np.minimum(np.ceil(least) + rng.integers(0, 2, len(side)), 65535).astype(np.int64)
+    reach = scales * (sums + start) + frame.bars[1, 0] >= floor
+    falls = side.astype(np.int64) * int(frame.passing[32]) >> 16
+    passes = np.minimum(sums + falls, 65535) >= frame.passing[side >> 11]
+    assert passes[reach].all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 40, 700])
+@pytest.mark.parametrize("distinct", [1, 3, 1000])
+def test_the_best_candidates_are_chosen(count, distinct):
+    keys = np.random.default_rng(count).integers(0, distinct, 800).astype(np.float32)
+    chosen = np.full(800, -1)
+    held = few.choose(keys, count, 8, chosen.copy())
+    assert held == compiled(few.choose)(keys, count, 8, chosen)
+    assert min(count, 8) <= held <= 16
+    assert len(np.unique(chosen[:held])) == held
+    others = np.delete(keys[:count], chosen[:held])
+    if held and len(others) and distinct == 1000:
+        assert keys[chosen[:held]].min() >= others.max()
 
 
 @pytest.mark.parametrize("name", isa.available())
@@ -240,7 +306,7 @@ def test_row_totals_equal_their_twin():
         rows, meaning = packed.rows(None), packed.codebook.meaning
         scores = np.zeros((1, 64), np.float32)
         kernel.score_rows(rows, meaning, p, np.arange(64), scores)
-        scales = [block.scale(side, meaning.scale_format, np.zeros(1, np.int32)) for side in packed.side[:64]]
+        scales = [block.scale(side, meaning.scale_format) for side in packed.side[:64]]
         totals = np.array([block.row_total(rows, meaning, p[0], row) for row in range(64)])
         known = compiled(kernel.known_parts)(p, meaning)[0]
         np.testing.assert_array_equal(scores[0], scales * (totals + known))
@@ -251,15 +317,16 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     packed, symbols, _ = case(64, [4, 3, 1, 2, 2, 4], seed=3)
     meaning = packed.codebook.meaning
     p = np.random.default_rng(1).standard_normal(6).astype(np.float32)
-    lut, twin = (np.zeros((1, 2, 4, 16), np.uint8) for _ in range(2))
+    lut, twin = (np.zeros((2, 2, 64), np.uint8) for _ in range(2))
     start, step = compiled(fill_lookups)(p, meaning, 3.0, lut)
     assert fill_lookups(p, meaning, 3.0, twin) == pytest.approx((start, step))
     np.testing.assert_array_equal(lut, twin)
-    assert (lut[:, 0].max(-1).astype(int) + lut[:, 1].max(-1)).max() <= 255
+    np.testing.assert_array_equal(lut.reshape(2, 2, 4, 16), np.broadcast_to(lut[:, :, None, :16], (2, 2, 4, 16)))
+    assert lut.max(-1).astype(int).sum() <= 255
     levels = meaning.levels[np.arange(6), symbols].astype(np.float64) @ p
     code = packed.blocks[:2].transpose(0, 2, 1).reshape(64, packed.codebook.layout.pairs)
-    sums = sum(lut[0, 0, t, code[:, t] & 15].astype(int) + lut[0, 1, t, code[:, t] >> 4] for t in range(code.shape[1]))
-    margin = step * 8 / 2  # codes are read whole, and so few nibbles' roundings are taken at their worst
+    sums = sum(lut[t, 0, code[:, t] & 15].astype(int) + lut[t, 1, code[:, t] >> 4] for t in range(code.shape[1]))
+    margin = step * 4 / 2  # codes are read whole, and so few nibbles' roundings are taken at their worst
     np.testing.assert_allclose(step * (start + sums), levels + margin, atol=step * (0.5 * 6 + 1))
 
 

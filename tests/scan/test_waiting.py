@@ -7,9 +7,9 @@ import pytest
 from numba import njit
 
 from ipaq_index.scan import score_rows, top_k
-from ipaq_index.scan.eight import lowest_bit
 from ipaq_index.scan.lows import insert_low, make_lows
 from ipaq_index.scan.reservoir import raise_least
+from ipaq_index.scan.together import lowest_bit
 from tests.compiled import compiled
 from tests.scan.test_scan import case
 
