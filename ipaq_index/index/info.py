@@ -19,10 +19,9 @@ def info(config: IndexConfig, content: Content | None, nprobe: int | None) -> di
     if content is None:
         return known
     runs = content.runs
-    bits = content.quantizer.bits
     known |= {
         "ntotal": content.total,
-        "bits_by_dimension": bits.tolist(),
+        "bits_by_dimension": content.quantizer.rates,
         "removed": runs.holes,
         "blocks": runs.blocks,
         "memory": {

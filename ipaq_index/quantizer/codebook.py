@@ -10,6 +10,7 @@ from ipaq_index.quantizer import search
 from ipaq_index.quantizer.allocation import MAX_BITS, allocate
 from ipaq_index.quantizer.lines import fit_lines
 from ipaq_index.quantizer.search import Lengths
+from ipaq_index.quantizer.sharing import LEAST_STATES, ORDER, SHRUNK, double_steps, share
 from ipaq_index.quantizer.trellis import Trellis
 from ipaq_index.quantizer.viterbi import FAR, MOST, SUBSETS, UNITS, Tables
 
@@ -27,6 +28,8 @@ FLOOR = 0.6  # share of the mean error that does not come from leaving the range
 # Against plain errors of b bits this is worth 3 % of the error at 1 bit a dimension, 5 % at 4 (64 states).
 WAY = np.array([0, 0.24, 0.33, 0.35, 0.37, 0.4, 0.4, 0.4, 0.4])
 
+NOT_SHARED = np.empty((0, 2, 2), dtype=np.int64)
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -37,11 +40,19 @@ class LevelSets(NamedTuple):
     ----------
     bits : (d,) uint8
     levels : (d, L) float32
-        Sorted; the last level is repeated to the end.
+        Sorted, but where a bit is shared; the last level is repeated to the end.
+    shared : (d,) uint8, optional
+        1 where a dimension has the bit of the one before it; see `ipaq_index.quantizer.sharing`.
     """
 
     bits: npt.NDArray[np.uint8]
     levels: Floats
+    shared: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def second(self) -> npt.NDArray[np.uint8]:
+        """``shared``, or zeros."""
+        return np.zeros(len(self.bits), dtype=np.uint8) if self.shared is None else self.shared
 
 
 def fit_scalar(y: Floats, code_bits: int, threads: int) -> tuple[LevelSets, tuple[float, float]]:
@@ -81,8 +92,11 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
     """
     table = fit_lines(y, threads)
     errors = table.costs / len(y)
-    bits = allocate(trellis_errors(errors), code_bits)
+    coded = trellis_errors(errors)
+    bits, shared = allocate(coded, code_bits), None
     zeros = np.count_nonzero(y == 0, axis=0) > MANY_ZEROS * len(y)
+    if code_bits < y.shape[1] and trellis.states >= LEAST_STATES and not zeros.any():
+        bits, shared = share(bits, coded)
     levels = np.empty((y.shape[1], 2 << MAX_BITS), dtype=np.float32)
     for j in range(len(levels)):
         b = int(bits[j])
@@ -90,8 +104,13 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
         if b:
             chosen = _two_zeros(chosen, 2 << b) if zeros[j] else _stretched(chosen, 2 << b)
         fill(levels[j], chosen)
+    if shared is not None:
+        second = shared > 0
+        levels[second | np.append(second[1:], False)] *= np.float32(SHRUNK)
+        levels[second, : len(ORDER)] = levels[second][:, ORDER]
+        levels[second, len(ORDER) :] = levels[second, len(ORDER) - 1, None]
     error = float(errors[np.arange(len(bits)), np.minimum(bits + 1, MAX_BITS)].sum())
-    return _refitted(y, LevelSets(bits, levels), error, trellis, threads)
+    return _refitted(y, LevelSets(bits, levels, shared), error, trellis, threads)
 
 
 def _refitted(
@@ -124,8 +143,8 @@ def lengths(
 ) -> Lengths:
     """Return how lengths of targets are chosen; a dimension without bits has no range that it could leave."""
     coded = sets.bits > 0
-    low = np.where(coded, sets.levels[:, 0], -np.inf).astype(np.float32)
-    high = np.where(coded, sets.levels[:, -1], np.inf).astype(np.float32)
+    low = np.where(coded, sets.levels.min(1), -np.inf).astype(np.float32)
+    high = np.where(coded, sets.levels.max(1), np.inf).astype(np.float32)
     return Lengths(low, high, reference, floor, tries, *scales, cosine)
 
 
@@ -144,7 +163,7 @@ def scalar_tables(sets: LevelSets) -> Tables:
     """Return what `ipaq_index.quantizer.scalar` needs."""
     middles = np.zeros_like(sets.levels)
     middles[:, :-1] = np.float32(0.5) * (sets.levels[:, 1:] + sets.levels[:, :-1])
-    return Tables(sets.bits, sets.levels, middles, 1, 0, 0, 1, np.zeros(3, dtype=np.float32))
+    return Tables(sets.bits, sets.levels, middles, 1, 0, 0, 1, np.zeros(3, dtype=np.float32), sets.second, NOT_SHARED)
 
 
 def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
@@ -155,9 +174,12 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     # 10,000 vectors of 64-d at 2 bits, one such multiplied the error by three.
     squares = np.square(_gaps(sets))
     typical = min(float(squares.mean()), UNEVEN * float(np.median(squares))) or float(squares.mean()) or 1.0
-    early = min(MOST, (FAR - 1) // (trellis.states.bit_length() - 1))
+    shared = sets.second
+    early = min(MOST, (FAR - 1) // ((trellis.states.bit_length() - 1) * (2 if shared.any() else 1)))
     scale = np.array([min(UNITS / typical, 1e30), early, MOST], dtype=np.float32)
-    return Tables(sets.bits, sets.levels, middles, trellis.states, trellis.feedback, trellis.tap, starts, scale)
+    double = double_steps(trellis) if shared.any() else NOT_SHARED
+    code = trellis.states, trellis.feedback, trellis.tap
+    return Tables(sets.bits, sets.levels, middles, *code, starts, scale, shared, double)
 
 
 def _gaps(sets: LevelSets) -> npt.NDArray[np.float64]:
@@ -168,9 +190,10 @@ def _gaps(sets: LevelSets) -> npt.NDArray[np.float64]:
     """
     gaps = np.zeros(len(sets.bits))
     for b in np.unique(sets.bits[sets.bits > 0]):
-        between = np.sort(np.diff(sets.levels[sets.bits == b, : 2 << int(b)].astype(np.float64)), axis=1)
+        apart = np.diff(np.sort(sets.levels[sets.bits == b, : 2 << int(b)]).astype(np.float64))
+        between = np.sort(apart, axis=1)
         count = between.shape[1]
-        middle = np.diff(sets.levels[sets.bits == b, : 2 << int(b)])[:, count // 8 : count - count // 8].mean(1)
+        middle = apart[:, count // 8 : count - count // 8].mean(1)
         short = np.count_nonzero(between < middle[:, None] / 8, axis=1)
         places = np.stack([short + count - 1, short + count], axis=1) // 2
         gaps[sets.bits == b] = np.take_along_axis(between, places, 1).mean(1)
@@ -184,7 +207,7 @@ def _moved(
 
     A level without any values stays where it is.
     """
-    bits, levels = sets
+    bits, levels, shared = sets
     tables = trellis_tables(sets, trellis, trellis.states) if trellis else scalar_tables(sets)
     next_state = trellis.next_state if trellis else np.zeros((1, 2), dtype=np.uint8)
 
@@ -200,9 +223,10 @@ def _moved(
     moved = np.divide(sums, weights, out=levels.astype(np.float64), where=weights > 0)
     for j, b in enumerate(bits):
         count = (2 << int(b) if b else 1) if trellis else 1 << int(b)
-        moved[j, :count].sort()
+        if shared is None or not shared[j]:
+            moved[j, :count].sort()
         moved[j, count:] = moved[j, count - 1]
-    return LevelSets(bits, moved.astype(np.float32)), float(sum(error for _, _, error in parts)) / len(y)
+    return LevelSets(bits, moved.astype(np.float32), shared), float(sum(error for _, _, error in parts)) / len(y)
 
 
 def fill(row: Floats, chosen: Floats) -> None:

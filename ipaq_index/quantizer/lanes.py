@@ -239,6 +239,39 @@ def emit_extend(
     return types.void(*[types.intp] * 8), generate
 
 
+@intrinsic
+def emit_extend_both(
+    _context: Any, cost: Any, other: Any, first: Any, second: Any, joint: Any, turns: Any, states: Any, double: Any
+) -> tuple[Any, Any]:
+    """Two dimensions of `extend_both`, arrays as addresses."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        cost_, other_, first_, second_, joint_, turns_, states_, double_ = arguments
+        kind = ir.FunctionType(COSTS, (COSTS, COSTS))
+        add = cgutils.get_or_insert_function(builder.module, kind, f"llvm.uadd.sat.v{LANES}i8")
+        for number in range(2 * SUBSETS):
+            u, p, q = number >> 2, number >> 1 & 1, number & 1
+            steps = (
+                load(builder, COSTS, first_, LANES * (2 * u + p)),
+                load(builder, COSTS, second_, LANES * (2 * u + q)),
+            )
+            store(builder, builder.call(add, steps), joint_, LANES * number)
+        row = ir.Constant(I64, LANES)
+        with cgutils.for_range(builder, states_, intp=I64) as loop:
+            record = builder.mul(loop.index, ir.Constant(I64, 32))
+            costs = []
+            for u in range(2):
+                before, pair = (load(builder, I64, double_, record, 16 * u + 8 * part) for part in range(2))
+                steps = load(builder, COSTS, joint_, builder.mul(pair, row))
+                costs.append(builder.call(add, (load(builder, COSTS, cost_, builder.mul(before, row)), steps)))
+            turn = builder.icmp_unsigned("<", costs[1], costs[0])
+            store(builder, builder.select(turn, costs[1], costs[0]), other_, builder.mul(loop.index, row))
+            store(builder, builder.bitcast(turn, MASK), turns_, builder.mul(loop.index, ir.Constant(I64, LANES // 8)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 8), generate
+
+
 def _pointer(builder: Builder, kind: Any, base: Value, *offsets: Value | int) -> Value:
     start = builder.inttoptr(base, I8.as_pointer())
     for offset in offsets:

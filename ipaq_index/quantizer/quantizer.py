@@ -22,6 +22,7 @@ from ipaq_index.quantizer.scale import (
     scale_range,
     typical_cosine,
 )
+from ipaq_index.quantizer.sharing import can_share
 from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
 from ipaq_index.quantizer.trellis import trellis, walk
@@ -72,6 +73,8 @@ class Quantizer:
         Bits of each dimension.
     levels : (d, L) float32
         Level sets, the last level repeated to the end.
+    shared : (d,) uint8 or None
+        1 where a dimension has the bit of the one before it; see `ipaq_index.quantizer.sharing`.
     next_state : (states, 2) uint8
         With one state, the meaning of a symbol does not depend on those before it.
     scale_format : ScaleFormat
@@ -89,6 +92,7 @@ class Quantizer:
         cosine: float | None = None,
     ) -> None:
         self.spec, self.bits, self.levels, self.scale_format = spec, sets.bits, sets.levels, scale_format
+        self.shared = sets.shared
         self._transform, self._length, self._cosine = fitted, length, cosine
         self._variances = np.zeros(spec.dim, dtype=np.float32) if variances is None else variances
         if spec.encoding == "trellis":
@@ -109,6 +113,14 @@ class Quantizer:
     def side_bytes(self) -> int:
         """Bytes of a side code."""
         return self.spec.side_bytes
+
+    @property
+    def rates(self) -> list[float]:
+        """Bits of each dimension; half of one where two share it."""
+        if self.shared is None:
+            return self.bits.tolist()
+        both = (self.shared > 0) | np.append(self.shared[1:] > 0, False)
+        return np.where(both, 0.5, self.bits).tolist()
 
     @classmethod
     def fit(cls, x: Vectors, spec: QuantizerSpec, queries: Vectors | None = None, threads: int = 1) -> "Quantizer":
@@ -263,6 +275,8 @@ class Quantizer:
             "dual": self._transform.dual,
         }
         arrays |= {"bits": self.bits, "levels": self.levels, "variances": self._variances}
+        if self.shared is not None:
+            arrays["shared"] = self.shared
         meta = {"spec": self.spec.to_dict(), "scale_format": list(self.scale_format), "length": list(self._length)}
         return meta | ({"cosine": self._cosine} if self._cosine else {}), arrays
 
@@ -279,12 +293,18 @@ class Quantizer:
         d = spec.dim
         shapes: dict[str, tuple[int, ...]] = {"bits": (d,), "mean": (d,), "forward": (d, d), "dual": (d, d)}
         shapes |= {"levels": (d, LEVELS[spec.encoding]), "variances": (d,)}
+        shared = arrays.get("shared")
+        if shared is not None:
+            shapes["shared"] = (d,)
         for name, shape in shapes.items():
-            dtype = np.dtype(np.uint8 if name == "bits" else np.float32)
+            dtype = np.dtype(np.uint8 if name in ("bits", "shared") else np.float32)
             found = arrays.get(name)
             if found is None or found.shape != shape or found.dtype != dtype or not np.isfinite(found).all():
                 raise ValueError(f"section 'quantizer.{name}': expected finite {dtype} {shape}")
-        if arrays["bits"].max() > MAX_BITS or int(arrays["bits"].sum()) != spec.code_bits:
+        if shared is not None and not (spec.encoding == "trellis" and can_share(arrays["bits"], shared)):
+            raise ValueError("section 'quantizer.shared': expected pairs of neighbours with a bit each")
+        own = arrays["bits"] if shared is None else arrays["bits"][shared == 0]
+        if arrays["bits"].max() > MAX_BITS or int(own.sum()) != spec.code_bits:
             raise ValueError(
                 f"section 'quantizer.bits': expected 0 to {MAX_BITS} bits a dimension, {spec.code_bits} in all"
             )
@@ -293,7 +313,7 @@ class Quantizer:
         return cls(
             spec,
             Transform(arrays["mean"], arrays["forward"], arrays["dual"]),
-            LevelSets(arrays["bits"], arrays["levels"]),
+            LevelSets(arrays["bits"], arrays["levels"], shared),
             _pair(meta["length"]),
             checked_format(meta["scale_format"], 8 * spec.side_bytes, _most_start_bits(spec)),
             arrays["variances"],

@@ -19,7 +19,17 @@ import numpy.typing as npt
 
 from ipaq_index.arrays import empty, zeros
 from ipaq_index.inner import emitted, inner
-from ipaq_index.quantizer.lanes import LANES, ROW, SHORT_ROW, SUBSETS, emit_extend, emit_lower, emit_read, emit_steps
+from ipaq_index.quantizer.lanes import (
+    LANES,
+    ROW,
+    SHORT_ROW,
+    SUBSETS,
+    emit_extend,
+    emit_extend_both,
+    emit_lower,
+    emit_read,
+    emit_steps,
+)
 
 # Of the mean squared distance between neighbouring levels; paths cost some 2 a dimension. With 16, sums reach 255 too
 # often (sparse vectors: 0.4 % more error), 6 are too coarse (Gaussian: 0.1 %).
@@ -52,6 +62,10 @@ class Tables(NamedTuple):
     scale : (3,) float32
         Units of cost in a squared distance of 1, the most that one of the first dimensions may cost for paths to stay
         below `FAR`, and the most that a dimension may cost.
+    shared : (d,) uint8
+        1 where a dimension has the bit of the one before it; see `ipaq_index.quantizer.sharing`.
+    double : (states, 2, 2) int64
+        See `ipaq_index.quantizer.sharing.double_steps`; empty where no dimension shares.
     """
 
     bits: npt.NDArray[np.uint8]
@@ -62,6 +76,8 @@ class Tables(NamedTuple):
     tap: int
     starts: int
     scale: Floats
+    shared: npt.NDArray[np.uint8]
+    double: npt.NDArray[np.int64]
 
 
 class Room(NamedTuple):
@@ -69,8 +85,10 @@ class Room(NamedTuple):
 
     Attributes
     ----------
-    step : (4, 32) uint8
-        What each subset costs beyond the nearest of the four.
+    step, second : (4, 32) uint8
+        What each subset costs beyond the nearest of the four; of the second dimension that shares a bit.
+    joint : (8, 32) uint8
+        What both cost that share a bit, numbered as in `double_steps`.
     least : (32,) uint8
         What was taken off the costs at last.
     rank : (d, 32) uint16
@@ -83,6 +101,8 @@ class Room(NamedTuple):
     """
 
     step: Costs
+    second: Costs
+    joint: Costs
     least: Costs
     rank: npt.NDArray[np.uint16]
     cost: Costs
@@ -102,6 +122,8 @@ def make_room(d: int, states: int) -> Room:
     """Return working memory for `best_paths`."""
     return Room(
         empty((SUBSETS, LANES), np.uint8),
+        empty((SUBSETS, LANES), np.uint8),
+        empty((2 * SUBSETS, LANES), np.uint8),
         empty(LANES, np.uint8),
         empty((d, LANES), np.uint16),
         aligned(2 * states * LANES).reshape(2, states, LANES),
@@ -182,11 +204,21 @@ def back(unit: Floats, tables: Tables, room: Room, state: Turns, symbols: Symbol
         low = 1 if s & top else 0
         for u in range(2):
             before[2 * s + u] = 2 * (s ^ low * tables.feedback ^ u * tables.tap) + low
-    subset = zeros(LANES, np.uint32)
+    subset, leading = zeros(LANES, np.uint32), zeros(LANES, np.uint32)
     one = np.uint32(1)  # without a sign, indices need not be looked at for being negative
     sums[:] = 0
     for j in range(len(tables.bits) - 1, -1, -1):
-        if tables.bits[j]:
+        if tables.shared[j]:
+            turns = room.turns[j]
+            for i in range(LANES):
+                u = (turns[state[i]] >> np.uint32(i)) & one
+                came = tables.double[state[i], u]
+                state[i], kind = came[0], np.uint32(came[1])
+                subset[i], leading[i] = (u << one) + (kind & one), kind >> one
+        elif j + 1 < len(tables.bits) and tables.shared[j + 1]:
+            for i in range(LANES):
+                subset[i] = leading[i]
+        elif tables.bits[j]:
             turns = room.turns[j]
             for i in range(LANES):
                 u = (turns[state[i]] >> np.uint32(i)) & one
@@ -248,11 +280,18 @@ def forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np
         if tables.bits[j]:
             target, middles = stretch * unit[j], (2 << int(tables.bits[j])) - SUBSETS
             most = early if count < memory else tables.scale[2]
-            steps(target, tables.levels[j], tables.middles[j, :middles], tables.scale[0], most, room.step, room.rank[j])
-            extend(room.cost[half], room.cost[1 - half], room.step, room.turns[j], tables.feedback, tables.tap)
+            step = room.second if tables.shared[j] else room.step
+            steps(target, tables.levels[j], tables.middles[j, :middles], tables.scale[0], most, step, room.rank[j])
+            if j + 1 < len(tables.bits) and tables.shared[j + 1]:
+                continue  # both at once
+            before, after = room.cost[half], room.cost[1 - half]
+            if tables.shared[j]:
+                extend_both(before, after, room.step, room.second, room.joint, room.turns[j], tables.double)
+            else:
+                extend(before, after, room.step, room.turns[j], tables.feedback, tables.tap)
             half, count = 1 - half, count + 1
-            if count >= memory and count % PERIOD == 0:
-                lower(room.cost[half], room.least)
+            if count >= memory and count % (PERIOD >> tables.shared[j]) == 0:
+                lower(after, room.least)
     return half
 
 
@@ -295,6 +334,25 @@ def extend(cost: Costs, after: Costs, step: Costs, turns: Turns, feedback: int, 
                 turns[state] |= np.uint32(by1 < by0) << np.uint32(i)
 
 
+def extend_both(
+    cost: Costs, after: Costs, step: Costs, second: Costs, joint: Costs, turns: Turns, double: npt.NDArray[np.int64]
+) -> None:
+    """Do what `extend` does for two dimensions that share a bit, whose costs together are put into ``joint``."""
+    turns[:] = 0
+    for u in range(2):
+        for p in range(2):
+            for q in range(2):
+                both = step[2 * u + p].astype(np.int64) + second[2 * u + q]
+                joint[4 * u + 2 * p + q] = np.minimum(both, FAR)
+    for state in range(len(cost)):
+        (s0, kind0), (s1, kind1) = double[state]
+        for i in range(LANES):
+            by0 = min(int(cost[s0, i]) + int(joint[kind0, i]), FAR)
+            by1 = min(int(cost[s1, i]) + int(joint[kind1, i]), FAR)
+            after[state, i] = min(by0, by1)
+            turns[state] |= np.uint32(by1 < by0) << np.uint32(i)
+
+
 @emitted(forward)
 def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> Any:
     def emitted(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> int:
@@ -310,6 +368,7 @@ def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: n
         levels, middles, scale = tables.levels.ctypes.data, tables.middles.ctypes.data, tables.scale.ctypes.data
         step, rank, cost = room.step.ctypes.data, room.rank.ctypes.data, room.cost.ctypes.data
         turns, least, most = room.turns.ctypes.data, room.least.ctypes.data, limits.ctypes.data
+        second, joint, double = room.second.ctypes.data, room.joint.ctypes.data, tables.double.ctypes.data
         width, size = 4 * tables.levels.shape[1], LANES * tables.states
         half, count, memory = 0, 0, 0
         while 1 << memory < tables.states:
@@ -318,12 +377,18 @@ def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: n
             if tables.bits[j]:
                 quads = (1 << (np.int64(tables.bits[j]) - 1)) - 1
                 row, here, limit = y + j * ROW, rank + j * SHORT_ROW, most + (0 if count < memory else 4)
-                emit_steps(row, multiple, levels + j * width, middles + j * width, quads, scale, limit, here, step)
+                own = second if tables.shared[j] else step
+                emit_steps(row, multiple, levels + j * width, middles + j * width, quads, scale, limit, here, own)
+                if j + 1 < len(tables.bits) and tables.shared[j + 1]:
+                    continue
                 before, after = cost + half * size, cost + (1 - half) * size
                 turn = turns + LANES // 8 * j * tables.states
-                emit_extend(before, after, step, turn, tables.states, tables.feedback, tables.tap, split)
+                if tables.shared[j]:
+                    emit_extend_both(before, after, step, second, joint, turn, tables.states, double)
+                else:
+                    emit_extend(before, after, step, turn, tables.states, tables.feedback, tables.tap, split)
                 half, count = 1 - half, count + 1
-                if count >= memory and count % PERIOD == 0:
+                if count >= memory and count % (PERIOD >> tables.shared[j]) == 0:
                     emit_lower(after, tables.states, least)
         return half
 

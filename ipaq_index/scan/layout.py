@@ -36,6 +36,8 @@ class Layout:
     ----------
     bits : (d,) uint8
         Bits of each dimension, 0 to 8.
+    shared : (d,) uint8, optional
+        1 where a dimension's symbol is that of the one before it, which alone is stored.
     version : int
         1: as it was in files up to November 2026, whose ``blocks`` hold both parts.
 
@@ -46,18 +48,24 @@ class Layout:
         One row a piece: dimension, shift within its symbol, width, nibble, position within the nibble; sorted by
         dimension, a dimension's high bits first. Nibbles from ``2 * first_pairs`` on are those of the second part.
     pairs : int
-        Pairs of nibbles, which is also the bytes that a row's codes take: ``ceil(sum(bits) / 8)``.
+        Pairs of nibbles, which is also the bytes that a row's codes take: ``ceil(sum(bits) / 8)``, of bits stored.
     first_pairs : int
         Pairs of the first part, or all.
     """
 
-    def __init__(self, bits: npt.NDArray[np.uint8], version: int = VERSION) -> None:
+    def __init__(
+        self, bits: npt.NDArray[np.uint8], version: int = VERSION, shared: npt.NDArray[np.uint8] | None = None
+    ) -> None:
         self.bits = bits
         widths = bits.astype(np.int64)
+        if shared is not None:
+            widths[shared > 0] = 0
         self.pairs = _pairs(widths)
         high = _high_bits(widths, self.pairs) if version == VERSION else _high_bits_1(widths, self.pairs)
         self.first_pairs = _pairs(high)
         self.pieces = _place(_cut(high, widths - high), _cut(widths - high, 0), 2 * self.first_pairs, 2 * self.pairs)
+        if shared is not None:
+            self.pieces = _with_shared(self.pieces, np.flatnonzero(shared))
 
     @property
     def code_bytes(self) -> int:
@@ -160,6 +168,14 @@ def _place(
             free[nibble] -= taken
         free[first_nibbles:] = NIBBLE
     table = np.array(placed, dtype=np.int64).reshape(-1, 5)
+    return table[np.lexsort((-table[:, 1], table[:, 0]))]
+
+
+def _with_shared(pieces: Pieces, dimensions: npt.NDArray[np.int64]) -> Pieces:
+    """Return the pieces and, for some dimensions, those of the dimension before, once more."""
+    more = pieces[np.isin(pieces[:, 0], dimensions - 1)].copy()
+    more[:, 0] += 1
+    table = np.concatenate([pieces, more])
     return table[np.lexsort((-table[:, 1], table[:, 0]))]
 
 
