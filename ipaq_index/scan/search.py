@@ -25,6 +25,8 @@ BATCH = 1024  # queries asked together
 BATCH_BYTES = 1 << 24  # of a batch's best rows, a thread: large k makes batches smaller
 SMALL = 1 << 22  # dimensions of rows below which threads cost more than they bring (about 0.1 ms)
 WALK = 4  # steps of vector code that one dimension of an exact score takes the time of
+# `Lists.begins`, ``members`` and ``shifts`` of one query that asks for one list.
+ALL = np.array([0, 1], dtype=np.int64), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
 RANGE_BLOCKS = 256  # blocks that a range search looks at together: all their rows may be in range
 
 Ids = npt.NDArray[np.int64]
@@ -69,6 +71,13 @@ def top_k(
         -1 where there are fewer.
     """
     spans = np.array([(0, -(-packed.count // BLOCK))], dtype=np.int64)
+    work = packed.count * len(packed.codebook.meaning.active)
+    if len(p) == 1 and work <= (FIRST if threads == 1 else SMALL) and _few(packed, 1) > 1:
+        # Nothing is to be shared out: a search of 1,000 vectors takes a fifth less.
+        best = _best(1, k)
+        few.by_lookups(isa or choose(), packed.rows(allowed), packed.codebook.meaning, p, Lists(spans, *ALL), best)
+        kernel.finish(best)
+        return best.scores + offset[:, None], best.rows
     probes, shifts = np.zeros((len(p), 1), dtype=np.int64), np.zeros((len(p), 1), dtype=np.float32)
     return top_k_lists(packed, p, k, offset, spans, probes, shifts, allowed, threads, isa)
 
