@@ -1,6 +1,6 @@
 """What a process pays before and beside the scan: ``python -m eval.coldstart``.
 
-Import, first build and search without and with numba's cache, one search of a small index, memory of a batch over a
+First build and searches without and with numba's cache, import, one search of a small index, memory of a batch over a
 million vectors, two threads against one. Each figure comes from a fresh process.
 """
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,31 +24,30 @@ begin = time.perf_counter()
 import ipaq_index
 tell(seconds=time.perf_counter() - begin, numba="numba" in sys.modules)
 """
-FIRST = """
+BUILD = """
 import time
 import numpy as np
 x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
 begin = time.perf_counter()
 import ipaq_index as iq
-index = iq.Index(64, encoding=ENCODING).build(x)
-built = time.perf_counter()
-index.search(x[0])
-tell(build=built - begin, search=time.perf_counter() - built)
+index = iq.Index(64, **KIND).build(x)
+seconds = time.perf_counter() - begin
+iq.save(index, PATH)
+tell(seconds=seconds)
 """
-LOADED = """
+SEARCH = """
 import time
-import numpy as np, ipaq_index as iq
+import numpy as np
+q = np.random.default_rng(1).standard_normal((QUERIES, 64), dtype=np.float32)
 begin = time.perf_counter()
-index = iq.load(PATH)
-index.search(np.ones(index.dim, dtype=np.float32))
+import ipaq_index as iq
+iq.load(PATH).search(q, threads=1)
 tell(seconds=time.perf_counter() - begin)
 """
-SAVE = """
-import numpy as np, ipaq_index as iq
-x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
-iq.save(iq.Index(64).build(x), PATH)
-tell()
-"""
+KINDS = {
+    "trellis": {}, "trellis, l2": {"metric": "l2"}, "trellis, 8 lists": {"nlist": 8}, "scalar": {"encoding": "scalar"},
+}  # fmt: skip
+FIRSTS = {"build": (BUILD, {}), "one query": (SEARCH, {"QUERIES": 1}), "100 queries": (SEARCH, {"QUERIES": 100})}
 SINGLE = """
 import time
 import numpy as np, ipaq_index as iq
@@ -94,7 +94,7 @@ tell(megabytes=peak.bytes / 1e6, codes=index.bytes_per_vector, one=one, two=two)
 """
 
 
-def fresh(code: str, cache: str | None = None, **values: str) -> dict:
+def fresh(code: str, cache: str | None = None, **values: Any) -> dict:
     """Run code in a process of its own; return what it tells. ``cache``: a folder for numba's cache."""
     constants = "".join(f"{name} = {value!r}\n" for name, value in values.items())
     tell = "def tell(**figures):\n    import json\n    print('told', json.dumps(figures))\n"
@@ -106,35 +106,34 @@ def fresh(code: str, cache: str | None = None, **values: str) -> dict:
     return json.loads(done.stdout.rpartition("told ")[2])
 
 
+def first_calls(folder: Path) -> Table:
+    """Return the seconds of first calls, each in a process of its own: without any cached kernel, then with them."""
+    table = Table("1,000 x 64", *FIRSTS, title="First calls: empty cache (full cache)")
+    for kind, parameters in KINDS.items():
+        told = []
+        for first, (code, values) in FIRSTS.items():
+            cache = str(folder / f"{kind} {first}")
+            empty, full = (
+                fresh(code, cache, PATH=str(folder / "index.ipaq"), KIND=parameters, **values)["seconds"]
+                for _ in range(2)
+            )
+            told.append(f"{empty:.1f} ({full:.2f}) s")
+        table.add_row(kind, *told)
+    return table
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(prog="python -m eval.coldstart", description="Measure what stands round the scan.")
-    parser.add_argument("--compile", action="store_true", help="also without numba's cache, which takes minutes")
+    parser.add_argument("--firsts", action="store_true", help="first calls only, which compile for two minutes")
     arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        Console(width=120).print(first_calls(Path(folder)))
+    if arguments.firsts:
+        return 0
     table = Table("what", "measured", "bar", title="Around the scan")
     found = min((fresh(IMPORT) for _ in range(5)), key=lambda told: told["seconds"])
     table.add_row("import ipaq_index", f"{found['seconds']:.3f} s, numba: {found['numba']}", "0.3 s, no numba")
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "index.ipaq")
-        fresh(SAVE, PATH=path)
-        for encoding in ("trellis", "scalar"):
-            if arguments.compile:
-                cold = fresh(FIRST, str(Path(folder) / encoding), ENCODING=encoding)
-                table.add_row(
-                    f"first build and search, {encoding}, not cached",
-                    f"{cold['build']:.1f} s, then {cold['search']:.1f} s", "search 10 s",
-                )  # fmt: skip
-            fresh(FIRST, ENCODING=encoding)
-            warm = fresh(FIRST, ENCODING=encoding)
-            table.add_row(
-                f"first build and search, {encoding}, cached",
-                f"{warm['build']:.2f} s, then {warm['search']:.2f} s", "search 1 s",
-            )  # fmt: skip
-        fresh(LOADED, PATH=path)
-        table.add_row("load and first search, cached", f"{fresh(LOADED, PATH=path)['seconds']:.2f} s", "1 s")
-        if arguments.compile:
-            cold = fresh(LOADED, str(Path(folder) / "loaded"), PATH=path)
-            table.add_row("load and first search, not cached", f"{cold['seconds']:.1f} s", "10 s")
     single = fresh(SINGLE)
     table.add_row(
         "one query, 1,000 x 64",
