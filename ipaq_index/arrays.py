@@ -1,4 +1,4 @@
-"""Arrays that compiled functions make, without the functions that numba compiles for each of NumPy's names.
+"""Arrays that compiled functions take and make, without the functions that numba compiles for each of NumPy's names.
 
 `np.zeros` is three functions for each type of array, a slice that is set to another array brings texts of errors in
 Unicode. In a first search these took a third of the time.
@@ -16,6 +16,18 @@ from numba.np.arrayobj import _empty_nd_impl, make_array, populate_array
 from ipaq_index.inner import instructions
 
 LINE = 64  # bytes of a cache line
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array that cannot be written, in the same memory.
+
+    To numba it is of another type: kernels that take arrays of an index, in memory or of a mapped file, would be
+    compiled for each.
+    """
+    if array.flags.writeable:
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 def empty(shape: Any, dtype: Any) -> npt.NDArray[Any]:

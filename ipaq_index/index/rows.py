@@ -1,10 +1,12 @@
 """The growing arrays of packed codes: the place where encoded vectors become rows that a scan can read."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.arrays import read_only
 from ipaq_index.index.refine import FineCodec
 from ipaq_index.index.runs import Ids
 from ipaq_index.interruptible import slices
@@ -57,7 +59,12 @@ class CodeRows:
 
     def packed(self, count: int) -> PackedCodes:
         """Return the first ``count`` rows for a scan."""
-        return PackedCodes(self.codebook, self.blocks, self.rest, self.side, self.bias, count)
+        return PackedCodes(self.codebook, *self._read_only, count)
+
+    @cached_property
+    def _read_only(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        bias = None if self.bias is None else read_only(self.bias)
+        return read_only(self.blocks), read_only(self.rest), read_only(self.side), bias
 
     def grown(self, blocks: int) -> "CodeRows":
         """Return arrays ``blocks`` long, in memory that can be written (what is mapped from a file cannot)."""

@@ -6,9 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.arrays import read_only
 from ipaq_index.scan.layout import NIBBLE, QUAD, Blocks, Layout, Pieces
 
 TOP_LEVEL = 127  # levels are rounded to 0 ... 127: products with 8-bit weights then add up in 16 bits on every CPU
+
+NO_BIAS, ALL_ROWS = read_only(np.empty(0, dtype=np.uint8)), np.empty(0, dtype=np.uint32)
 
 Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
@@ -163,9 +166,9 @@ class PackedCodes:
 
     def rows(self, allowed: Words | None) -> Rows:
         """Return the rows as kernels take them."""
-        bias = np.empty(0, dtype=np.uint8) if self.bias is None else self.bias
-        words = np.empty(0, dtype=np.uint32) if allowed is None else allowed
-        return Rows(self.blocks, self.rest, self.side, bias, words, self.count)
+        bias = NO_BIAS if self.bias is None else read_only(self.bias)
+        words = ALL_ROWS if allowed is None else allowed
+        return Rows(read_only(self.blocks), read_only(self.rest), read_only(self.side), bias, words, self.count)
 
 
 def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
