@@ -21,7 +21,7 @@ def test_alone_and_among_many(bits, nlist):
         same += len(both)
         np.testing.assert_array_equal(alone[0][0][np.isin(alone[1][0], both)], scores[row][np.isin(ids[row], both)])
     # look-ups overlook a row now and then, 7 of 10,000 at 8 bits over eight such sets; see `fill_lookups`
-    assert same >= 0.99 * ids.size
+    assert same >= 0.995 * ids.size  # look-ups overlook a row now and then; see `fill_lookups`
 
 
 @pytest.mark.parametrize("nlist", [8, None])
