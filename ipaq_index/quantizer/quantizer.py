@@ -175,7 +175,7 @@ class Quantizer:
             error, share = fixed, min(1.0, (error / fixed) ** (1 / most))
         scale_format = best_format(all_scales, error, share, spec.dim, 8 * spec.side_bytes, most)
         if scale_format.state_bits < most:
-            # With fewer first states to choose from, codes point a little further away: up to 15 % would be missing along.
+            # With fewer first states to choose from codes point a little further away: up to 8 % would be missing.
             fewer = cls(spec, fitted, sets, length, ScaleFormat(scale_format.state_bits, 0, 0), cosine=1.0)
             cosine = typical_cosine(y[:START_ROWS], fewer._tried(y[:START_ROWS])[1])
             scale_format = best_format(ratios / cosine, error, share, spec.dim, 8 * spec.side_bytes, most)
