@@ -10,7 +10,22 @@ from collections.abc import Callable
 from llvmlite import ir
 from numba.core import cgutils
 
-from ipaq_index.scan.emit import BLOCK, I16, I64, V16, V32, V64, Builder, Value, call, load, shuffle, splat, spread
+from ipaq_index.scan.emit import (
+    BLOCK,
+    I16,
+    I64,
+    V16,
+    V32,
+    V64,
+    Builder,
+    Value,
+    call,
+    fetch,
+    load,
+    shuffle,
+    splat,
+    spread,
+)
 
 WORDS, ROWS = ir.VectorType(I16, 16), ir.VectorType(I16, 32)
 TABLE = 64  # bytes
@@ -50,6 +65,9 @@ def avx512(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> S
     groups = builder.udiv(pairs, shared)
     with cgutils.for_range(builder, groups) as loop:
         first = builder.mul(loop.index, shared)
+        ahead = builder.mul(builder.add(first, shared), ir.Constant(I64, BLOCK))
+        for block in codes:  # a fifth faster from memory: CPUs do not look ahead across pages, where two streams end
+            fetch(builder, builder.add(block, ahead))
         total = found(first)
         for n in range(1, SHARED):
             total = builder.add(total, found(builder.add(first, ir.Constant(I64, n))))
