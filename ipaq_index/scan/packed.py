@@ -32,6 +32,8 @@ class Meaning(NamedTuple):
     left : (2, d, m) float32
         What the first part does not tell of each level, the level less what look-ups add; and how frequent the level is
         among those that share the dimension's first piece, or among all if that is not in the first part.
+    shares : (nibbles, 16) float32
+        How frequent each value of a nibble of the first part is.
     spread : (4, d) float32
         Mean and variance of each dimension's levels, the variance that is left when the first part is known, and
         whether that has no bits of the dimension, 1 or 0.
@@ -58,6 +60,7 @@ class Meaning(NamedTuple):
     pieces: Pieces
     piece_values: Floats
     left: Floats
+    shares: Floats
     spread: Floats
     fixed: Floats
     steps: Integers
@@ -181,8 +184,8 @@ def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
     return a, b, 255
 
 
-def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Floats, Floats]:
-    """Return `Meaning.piece_values`, ``left`` and ``spread``.
+def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return `Meaning.piece_values`, ``left``, ``shares`` and ``spread``.
 
     A piece's value is the mean level of the symbols that have its bits, less the values of the dimension's pieces
     before it; exact scoring takes the level itself.
@@ -190,6 +193,7 @@ def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Float
     values = np.zeros((len(layout.pieces), 1 << NIBBLE), dtype=np.float32)
     left = np.zeros((2, len(levels), 1 << int(layout.bits.max(initial=0)) + trellis), dtype=np.float32)
     spread = np.zeros((4, len(levels)), dtype=np.float32)
+    of_nibbles = np.ones((2 * layout.first_pairs, 1 << NIBBLE), dtype=np.float32)
     read = layout.pieces[:, 3] < 2 * layout.first_pairs
     for j in np.flatnonzero(layout.bits):
         errors = levels[j, : 1 << int(layout.bits[j]) + trellis].astype(np.float64)
@@ -200,15 +204,18 @@ def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Float
         own = np.flatnonzero(read & (layout.pieces[:, 0] == j))
         for n in own:
             groups = _groups(layout.pieces[n], symbols)
-            means = np.bincount(groups, shares * errors) / np.bincount(groups, shares)
+            frequent = np.bincount(groups, shares)
+            means = np.bincount(groups, shares * errors) / frequent
             values[n, : len(means)] = means
             errors -= means[groups]
+            nibble, position = layout.pieces[n, 3:]
+            of_nibbles[nibble] *= frequent[(np.arange(1 << NIBBLE) >> position) & (len(means) - 1)]
         if not len(own):
             errors -= mean
         spread[:, j] = mean, variance, shares @ errors**2, not len(own)
         groups = _groups(layout.pieces[own[0]], symbols) if len(own) else np.zeros(len(symbols), dtype=np.int64)
         left[:, j, : len(errors)] = errors, shares / np.bincount(groups, shares)[groups]
-    return values, left, spread
+    return values, left, of_nibbles, spread
 
 
 def _groups(piece: Integers, symbols: Integers) -> Integers:

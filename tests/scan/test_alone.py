@@ -38,3 +38,13 @@ def test_queries_of_zeros_among_others(nlist):
     np.testing.assert_array_equal(scores[[0, 7]], 0)
     if nlist is None:
         np.testing.assert_array_equal(ids[[0, 7]], [range(10)] * 2)
+
+
+def test_tables_that_round_to_zeros_hide_no_neighbours():
+    """Of 384 dimensions most vary so little that their tables have but zeros."""
+    scales = np.arange(1, 385, dtype=np.float32) ** -0.7
+    x = np.random.default_rng(0).standard_normal((3040, 384)).astype(np.float32) * scales
+    index = Index(384, bits=3, states=4).build(x[:3000])
+    together = index.search(x[3000:], k=10)[1]
+    alone = np.concatenate([index.search(query[None], k=10)[1] for query in x[3000:]])
+    assert sum(len(np.intersect1d(one, other)) for one, other in zip(alone, together, strict=True)) >= 398
