@@ -59,7 +59,8 @@ def files(tmp_path_factory):
         index.sync(path)
         found.append(path.read_bytes())
     long_codes = iq.Index(40, encoding="scalar").build(np.tile(X, 7)[:, :40])
-    return [*found, bytes(long_codes.to_bytes())]
+    half_a_bit = iq.Index(40, bits=0.5, states=8).build(np.random.default_rng(1).standard_normal((400, 40)))
+    return [*found, bytes(long_codes.to_bytes()), bytes(half_a_bit.to_bytes())]
 
 
 def test_the_page_reads_what_is_written(read_index, files):
