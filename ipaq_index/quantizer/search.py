@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.arrays import empty, recast, zeros
+from ipaq_index.arrays import empty, lines, zeros
 from ipaq_index.inner import emitted, inner
 from ipaq_index.interruptible import slices
 from ipaq_index.quantizer.lanes import LANES, ROW, WIDTH, emit_beyond
 from ipaq_index.quantizer.scalar import round_nearest
 from ipaq_index.quantizer.turn import to_columns, to_rows
-from ipaq_index.quantizer.viterbi import Symbols, Tables, aligned, best_paths, make_room
+from ipaq_index.quantizer.viterbi import Symbols, Tables, best_paths, make_room
 
 # Lengths that are considered, relative to `Lengths.reference`. Those of heavy-tailed vectors, and of vectors
 # of very different lengths, reach from end to end, most others from 0.7 to 1.7.
@@ -107,7 +107,7 @@ def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, s
     """Fill ``symbols``, ``starts`` and ``sums`` of `Chosen`."""
     m, d = y.shape
     room = make_room(d, tables.states)
-    unit = recast(aligned(d * ROW).reshape(d, ROW), np.float32)
+    unit = lines((d, LANES), np.float32)
     stretch, promising = empty(LANES, np.float32), empty(LANES, np.float32)
     factor, length = empty(LANES, np.float32), empty(LANES, np.float64)
     tried = empty((lengths.tries, d, LANES), np.uint8)

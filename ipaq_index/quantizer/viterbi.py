@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index.arrays import empty, zeros
+from ipaq_index.arrays import empty, lines, zeros
 from ipaq_index.inner import emitted, inner
 from ipaq_index.quantizer.lanes import (
     LANES,
@@ -37,7 +37,6 @@ UNITS = 10
 MOST = 127  # of these units, that a dimension may cost beyond its nearest level
 PERIOD = 4  # dimensions after which costs are lowered
 FAR = 255  # cost of a state in which no path begins
-LINE = 64  # bytes of a cache line
 
 Floats = npt.NDArray[np.float32]
 Symbols = npt.NDArray[np.uint8]
@@ -110,14 +109,6 @@ class Room(NamedTuple):
 
 
 @inner
-def aligned(size: int) -> npt.NDArray[np.uint8]:
-    """Return bytes that begin where a cache line does: storing across two of them takes twice as long."""
-    memory = zeros(size + LINE, np.uint8)
-    first = -memory.ctypes.data % LINE
-    return memory[first : first + size]
-
-
-@inner
 def make_room(d: int, states: int) -> Room:
     """Return working memory for `best_paths`."""
     return Room(
@@ -126,7 +117,7 @@ def make_room(d: int, states: int) -> Room:
         empty((2 * SUBSETS, LANES), np.uint8),
         empty(LANES, np.uint8),
         empty((d, LANES), np.uint16),
-        aligned(2 * states * LANES).reshape(2, states, LANES),
+        lines((2, states, LANES), np.uint8),
         empty((d, states), np.uint32),
     )
 

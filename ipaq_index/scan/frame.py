@@ -189,16 +189,27 @@ def off(table: Floats, entries: Bytes, step: np.float32, u: float, shares: Float
     _, highest = _ends(table)
     total, first, second = np.float32(0), np.float32(0), np.float32(0)
     for value in range(16):
-        weight = max(np.float32(1) + np.float32(u / 256) * (table[value] - highest), np.float32(0))
-        for _ in range(8):
-            weight *= weight
-        weight *= shares[value]
+        weight = shares[value] * power(np.float32(u / 256) * (table[value] - highest))
         lacking = table[value] - step * np.float32(entries[value])
         total += weight
         first += weight * lacking
         second += weight * lacking * lacking
     mean = np.float64(first / total)
     return mean, max(np.float64(second / total) - mean * mean, 0.0)
+
+
+@inner(forceinline=True)
+def power(x: np.float32) -> np.float32:
+    """Return (1 + x)^256, about exp(256 x), or 0 where that is below 0: vector units are fast at it."""
+    y = max(np.float32(1) + x, np.float32(0))
+    y *= y
+    y *= y
+    y *= y
+    y *= y
+    y *= y
+    y *= y
+    y *= y
+    return y * y
 
 
 @inner
@@ -215,8 +226,7 @@ def excess(
 ) -> None:
     """Write ``log E[exp(t weight x)] / t`` of what is left of a dimension's levels into ``more``, group by group.
 
-    Levels are weighed by ``exp(u weight x)``. Exponentials are taken as (1 + x / 256)^256, which vector units are fast
-    at, and of x less the largest of the group.
+    Levels are weighed by ``exp(u weight x)``. Exponentials, see `power`, are of x less the largest of the group.
 
     Parameters
     ----------
@@ -241,16 +251,8 @@ def excess(
             with_t[level] = left[level] - more[group]
     part, own = np.float32((t + u) * weight / 256), np.float32(u * weight / 256)
     for level in range(levels):
-        e = max(np.float32(1) + part * with_t[level], np.float32(0))
-        f = max(np.float32(1) + own * with_t[level], np.float32(0))
-        e, f = e * e, f * f
-        e, f = e * e, f * f
-        e, f = e * e, f * f
-        e, f = e * e, f * f
-        e, f = e * e, f * f
-        e, f = e * e, f * f
-        e, f = e * e, f * f
-        with_t[level], without[level] = shares[level] * (e * e), shares[level] * (f * f)
+        x = with_t[level]
+        with_t[level], without[level] = shares[level] * power(part * x), shares[level] * power(own * x)
     for group in range(groups):
         above, under = np.float32(0), np.float32(0)
         for level in range(group * size, group * size + size):

@@ -11,6 +11,8 @@ from ipaq_index.scan.layout import NIBBLE, QUAD, Blocks, Layout, Pieces
 
 TOP_LEVEL = 127  # levels are rounded to 0 ... 127: products with 8-bit weights then add up in 16 bits on every CPU
 
+FILLED = 64  # levels of a dimension that vector code reads, be they fewer
+
 NO_BIAS, ALL_ROWS = read_only(np.empty(0, dtype=np.uint8)), np.empty(0, dtype=np.uint32)
 
 Floats = npt.NDArray[np.float32]
@@ -257,12 +259,12 @@ def _active(layout: Layout, trellis: bool) -> Integers:
 
 
 def _filled(levels: Floats) -> Floats:
-    """Fill level sets up to the 64 levels that vector code reads."""
-    return np.ascontiguousarray(np.pad(levels, ((0, 0), (0, max(0, 64 - levels.shape[1])))), dtype=np.float32)
+    """Fill level sets up to the levels that vector code reads."""
+    return np.ascontiguousarray(np.pad(levels, ((0, 0), (0, max(0, FILLED - levels.shape[1])))), dtype=np.float32)
 
 
 def _rounded(levels: Floats, active: Integers) -> tuple[npt.NDArray[np.uint8], Floats]:
-    size = max(64, int(active[:, 3].max(initial=0)))
+    size = max(FILLED, int(active[:, 3].max(initial=0)))
     tables = np.zeros((len(active), size), dtype=np.uint8)
     grid = np.zeros((6, len(active)), dtype=np.float32)
     for i, (j, _, _, count) in enumerate(active):
