@@ -12,7 +12,7 @@ from ipaq_index.index.evaluate import Evaluation, compare, exact
 from ipaq_index.index.filter import allowed_rows
 from ipaq_index.index.info import info
 from ipaq_index.index.ranges import in_range
-from ipaq_index.index.search import Search
+from ipaq_index.index.search import Search, final
 from ipaq_index.index.stored import Stored
 from ipaq_index.index.tune import recall_by_nprobe
 from ipaq_index.index.validation import as_count, as_id_array, as_real, as_vectors, listed
@@ -182,9 +182,15 @@ class Asking(Stored):
             If the index is not trained.
         """
         content = self._trained("search")
-        k, k_factor = _neighbours(k, content), as_count(k_factor, "k_factor")
-        search = self._asked(content, self._queries(q, "q"), nprobe, filter, threads)
-        return self._told(content, search, *search.top(k, k_factor), return_std)
+        k, k_factor, table = _neighbours(k, content), as_count(k_factor, "k_factor"), self._queries(q, "q")
+        if len(table) == 1 and nprobe is None and filter is None and not return_std:
+            alone = content.alone
+            if alone is not None and alone.fits(thread_count(threads, self._config.threads)):
+                scores, rows = alone.top(table, k)
+                return self._told(content, final(scores, table, content.l2), rows)
+        search = self._asked(content, table, nprobe, filter, threads)
+        scores, rows = search.top(k, k_factor)
+        return self._told(content, scores, rows, search.std(rows) if return_std else None)
 
     @overload
     def search_ids(
@@ -251,7 +257,7 @@ class Asking(Stored):
         scores, rows = search.top(k + 1, k_factor)
         others = np.argsort(rows == own[:, None], axis=1, kind="stable")[:, :k]
         scores, rows = np.take_along_axis(scores, others, 1), np.take_along_axis(rows, others, 1)
-        return self._told(content, search, scores, rows, return_std)
+        return self._told(content, scores, rows, search.std(rows) if return_std else None)
 
     def range_search(
         self,
@@ -376,13 +382,13 @@ class Asking(Stored):
         return Search.of(content, q, lists, rows, thread_count(threads, self._config.threads))
 
     def _told(
-        self, content: Content, search: Search, scores: Scores, rows: Ids, return_std: bool
+        self, content: Content, scores: Scores, rows: Ids, std: Scores | None = None
     ) -> tuple[Scores, Ids] | tuple[Scores, Ids, Scores]:
         """Return scores and ids as users take them."""
         found = content.ids.of_rows(rows)
-        if self.metric == "l2":
+        if content.l2:
             scores = np.float32(0) - scores  # unlike -scores without minus zero
-        return (scores, found, search.std(rows)) if return_std else (scores, found)
+        return (scores, found) if std is None else (scores, found, std)
 
     def _lists_to_probe(self, nprobe: NProbe) -> int:
         if nprobe is None:

@@ -128,7 +128,8 @@ def thread_count(*choices: int | None) -> int:
     """Return the first choice that is not None, else the number of cores this process may use."""
     for choice in choices:
         if choice is not None:
-            return min(as_count(choice, "threads"), max(MOST_THREADS, cores()))
+            count = as_count(choice, "threads")
+            return count if count <= MOST_THREADS else min(count, max(MOST_THREADS, cores()))
     return cores()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index import scan
+from ipaq_index.index.alone import Alone
 from ipaq_index.index.ids import IdMap, Ids
 from ipaq_index.index.partition import Partition
 from ipaq_index.index.refine import FineCodec
@@ -82,6 +83,12 @@ class Content:
         if self.partition is None and not self.runs.holes:
             return View(self.rows.packed(int(self.runs.used[0])), None)
         return View(self.rows.packed(self.runs.blocks * scan.BLOCK), self.runs.words)
+
+    @cached_property
+    def alone(self) -> Alone | None:
+        """What one query needs, where that is all there is to search: no lists, no finer vectors."""
+        flat = self.partition is None and self.rows.codec is None
+        return Alone.of(self.quantizer, *self.view) if flat else None
 
     @cached_property
     def spans(self) -> Ids:

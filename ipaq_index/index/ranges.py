@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.index.ids import Ids
-from ipaq_index.index.search import Search
+from ipaq_index.index.search import Search, final
 
 FIRST_K = 64
 GROWTH = 8
@@ -53,7 +53,7 @@ def _every(search: Search, threshold: float) -> tuple[Floats, Ids]:
     if content.rows.codec is not None and content.rows.fine is not None:
         scores = content.rows.codec.score(search.q, content.rows.fine, rows[None, :], content.l2)[0]
     else:
-        scores = search.final(search.scores(rows))[0]
+        scores = final(search.scores(rows), search.q, search.content.l2)[0]
     inside = scores >= threshold
     order = np.argsort(-scores[inside], kind="stable")
     return scores[inside][order], rows[inside][order]

@@ -60,7 +60,7 @@ class Search:
         codec, stored = self.content.rows.codec, self.content.rows.fine
         if codec is None or stored is None:
             scores, rows = self._coded(k)
-            return self.final(scores), rows
+            return final(scores, self.q, self.content.l2), rows
         rows = np.sort(self._coded(min(k * k_factor, max(k, self.content.total)))[1], axis=1)
         return _best(codec.score(self.q, stored, rows, self.content.l2), rows, k)
 
@@ -103,13 +103,6 @@ class Search:
             std[first : first + len(part)] = content.quantizer.score_std(p, content.rows.side[part][:, None])[:, 0]
         return factor * std.reshape(rows.shape)
 
-    def final(self, scores: Floats) -> Floats:
-        """Turn <q, x> - |x|²/2 into minus the squared distance, if that is what the index ranks by."""
-        if not self.content.l2:
-            return scores
-        squares = np.einsum("ij,ij->i", self.q, self.q, dtype=np.float64)
-        return np.minimum(2.0 * scores - squares[:, None], 0).astype(np.float32)
-
     def _coded(self, k: int) -> tuple[Floats, Ids]:
         content = self.content
         packed, words = content.view
@@ -149,6 +142,14 @@ class Search:
         lists, which = np.unique(content.runs.lists(rows), return_inverse=True)
         columns = np.ascontiguousarray(content.partition.centroids[lists].T)
         return scores + (self.offset[:, None] + product(self.q, columns)[:, which])
+
+
+def final(scores: Floats, q: Floats, l2: bool) -> Floats:
+    """Turn <q, x> - |x|²/2 into minus the squared distance, if that is what the index ranks by."""
+    if not l2:
+        return scores
+    squares = np.einsum("ij,ij->i", q, q, dtype=np.float64)
+    return np.minimum(2.0 * scores - squares[:, None], 0).astype(np.float32)
 
 
 def _best(scores: Floats, rows: Ids, k: int) -> tuple[Floats, Ids]:

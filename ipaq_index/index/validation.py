@@ -42,12 +42,15 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     ValueError
         If the shape is wrong, ``x`` is empty, or a value is missing, NaN, infinite or so large that scores would be.
     """
-    refuse_missing(x, name)
-    x = as_array(x, name)
-    try:
-        table = np.asarray(x)
-    except ValueError as error:  # NumPy's own message on ragged lists does not name the argument
-        raise ValueError(f"{name}: expected a table of shape (n, {dim}), got rows of different lengths") from error
+    if type(x) is np.ndarray and x.dtype.kind in "fiu":  # as nearly always
+        table = x
+    else:
+        refuse_missing(x, name)
+        x = as_array(x, name)
+        try:
+            table = np.asarray(x)
+        except ValueError as error:  # NumPy's own message on ragged lists does not name the argument
+            raise ValueError(f"{name}: expected a table of shape (n, {dim}), got rows of different lengths") from error
     if table.dtype.kind not in "fiu":
         raise TypeError(
             f"{name}: expected real numbers (float16, float32, float64 or integers), got dtype {table.dtype}"
@@ -140,7 +143,7 @@ def as_count(value: Any, name: str, least: int = 1, most: int | None = None) -> 
     ValueError
         If it is smaller than ``least`` or larger than ``most``.
     """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+    if type(value) is not int and (isinstance(value, bool | np.bool_) or not isinstance(value, Integral)):
         raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__})")
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}")

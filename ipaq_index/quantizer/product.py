@@ -10,7 +10,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ipaq_index.arrays import empty, zeros
-from ipaq_index.inner import emitted
+from ipaq_index.inner import emitted, inner
 from ipaq_index.interruptible import FIRST, slices
 from ipaq_index.quantizer.lanes import FLOAT, FLOATS, I64, WIDTH, Builder, Value, load, spread, store
 
@@ -48,14 +48,20 @@ def product(x: Matrix, matrix: Matrix) -> Matrix:
 @njit(nogil=True, cache=True)
 def accumulate(x: Matrix, matrix: Matrix, out: Matrix) -> None:
     """Set ``out``, which holds zeros, to ``x @ matrix``."""
-    m, d = x.shape
+    m = len(x)
     whole = m // TOGETHER * TOGETHER
     multiply(x, matrix, out, whole)
     for i in range(whole, m):
-        for j in range(d):
-            a = x[i, j]
-            for k in range(matrix.shape[1]):
-                out[i, k] += a * matrix[j, k]
+        accumulate_row(x[i], matrix, out[i])
+
+
+@inner
+def accumulate_row(x: Matrix, matrix: Matrix, out: Matrix) -> None:
+    """Set ``out``, (e,) zeros, to ``x @ matrix`` of one row."""
+    for j in range(len(x)):
+        a = x[j]
+        for k in range(len(out)):
+            out[k] += a * matrix[j, k]
 
 
 def multiply(x: Matrix, matrix: Matrix, out: Matrix, rows: int) -> None:

@@ -255,6 +255,11 @@ class Quantizer:
         """Mean of the vectors, (d,) float32: a code tells how its vector differs from it."""
         return self._transform.mean
 
+    @property
+    def dual(self) -> Vectors:
+        """What `project` multiplies queries by, (d, d) float32."""
+        return self._transform.dual
+
     def score_std(self, p: Vectors, side: Side) -> Vectors:
         """Return the standard deviation of scores.
 

@@ -63,6 +63,12 @@ class Room(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best) -> None:
+    """Scan query by query, as `look_up`."""
+    look_up(isa, rows, meaning, p, lists, best)
+
+
+@inner
+def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best) -> None:
     """Scan query by query.
 
     Parameters

@@ -25,8 +25,6 @@ BATCH = 1024  # queries asked together
 BATCH_BYTES = 1 << 24  # of a batch's best rows, a thread: large k makes batches smaller
 SMALL = 1 << 22  # dimensions of rows below which threads cost more than they bring (about 0.1 ms)
 WALK = 4  # steps of vector code that one dimension of an exact score takes the time of
-# `Lists.begins`, ``members`` and ``shifts`` of one query that asks for one list.
-ALL = np.array([0, 1], dtype=np.int64), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
 RANGE_BLOCKS = 256  # blocks that a range search looks at together: all their rows may be in range
 
 Ids = npt.NDArray[np.int64]
@@ -71,13 +69,6 @@ def top_k(
         -1 where there are fewer.
     """
     spans = np.array([(0, -(-packed.count // BLOCK))], dtype=np.int64)
-    work = packed.count * len(packed.codebook.meaning.active)
-    if len(p) == 1 and work <= (FIRST if threads == 1 else SMALL) and _few(packed, 1) > 1:
-        # Nothing is to be shared out: a search of 1,000 x 64 takes 65 us instead of 78.
-        best = _best(1, k)
-        few.by_lookups(isa or choose(), packed.rows(allowed), packed.codebook.meaning, p, Lists(spans, *ALL), best)
-        kernel.finish(best)
-        return best.scores + offset[:, None], best.rows
     probes, shifts = np.zeros((len(p), 1), dtype=np.int64), np.zeros((len(p), 1), dtype=np.float32)
     return top_k_lists(packed, p, k, offset, spans, probes, shifts, allowed, threads, isa)
 
@@ -225,7 +216,7 @@ def _search(
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
     one_each = len(spans) == 1 or len(p) == 1  # of the lists that are asked for, each is in a column of its own
     asked = probes.shape[1] if one_each else np.count_nonzero(np.bincount(probes[probes >= 0]))
-    by_list = bool(probes.size >= _few(packed, len(spans)) * asked)
+    by_list = bool(probes.size >= few_queries(packed, len(spans)) * asked)
     work = probes.size * len(rows.blocks) / max(1, len(spans)) * BLOCK * len(meaning.active)
     shares = _shares(spans, probes, shifts, by_list, threads if work >= SMALL else 1)
 
@@ -254,14 +245,15 @@ def _search(
     return best
 
 
-def _few(packed: PackedCodes, lists: int) -> float:
-    few_queries: float = FEW_OF_TWO_PARTS if packed.rest.shape[1] else FEW
-    few_queries = few_queries if lists == 1 else FEW_OF_LISTS
+def few_queries(packed: PackedCodes, lists: int) -> float:
+    """Return how many queries a list are scanned by look-ups, at the most less than that."""
+    few_of_all = FEW_OF_TWO_PARTS if packed.rest.shape[1] else FEW
+    queries = few_of_all if lists == 1 else FEW_OF_LISTS
     if packed.codebook.trellis:
         for bits, most in FEW_OF_TRELLIS:
             if packed.codebook.bits <= bits:
-                return min(most, few_queries)
-    return few_queries
+                return min(most, queries)
+    return queries
 
 
 def _best(queries: int, k: int, floors: Floats | None = None) -> Best:
