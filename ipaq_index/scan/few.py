@@ -21,7 +21,7 @@ from ipaq_index.scan.kernel import Best, Lists, aim, known_parts
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.lookup import CHUNK, Candidates, collect, places
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
-from ipaq_index.scan.reservoir import push
+from ipaq_index.scan.reservoir import before, push
 from ipaq_index.scan.together import ROWS, Together, fetch, make_together, row_totals
 
 FIRST_CHUNK = 8  # blocks looked at without a floor
@@ -111,9 +111,12 @@ def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, bes
         for member in range(lists.begins[q], lists.begins[q + 1]):
             block, last = lists.spans[lists.members[member]]
             shift = lists.shifts[member]
+            fresh = True
             while block < last:
-                aim(frame, 0, shift, floor(best, q, alone))
-                fill_bars(frame, curve)
+                if fresh:
+                    aim(frame, 0, shift, floor(best, q, alone))
+                    fill_bars(frame, curve)
+                    fresh = False
                 old, stop = count, min(last, block + min(CHUNK, max(FIRST_CHUNK, seen)))
                 count = collect(isa, rows, meaning, (block, stop), frame, at, candidates, count)
                 candidates.shifts[old:count] = shift
@@ -122,6 +125,7 @@ def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, bes
                     count = settle(rows, meaning, query, candidates, count, size // 2, room, best)
                     enough = min(size, 2 * count + FIRST)
                     bend(rows, best, q, curve)
+                    fresh = True
         settle(rows, meaning, query, candidates, count, 0, room, best)
 
 
@@ -235,6 +239,8 @@ def score(
                     value += bias[row]
                 value += shifts[place]
                 key = min(keys[place], value * query.inverse)
+                if held == k and not before(key, row, best_keys[0], best_rows[0]):
+                    continue  # numba counts references to arrays that are handed on: 50 ns for each row
                 held = push(best_keys, best_rows, best_scores, held, key, row, value)
                 if held == k:
                     floors[q] = max(floors[q], best_keys[0])
