@@ -210,7 +210,7 @@ def score(
 ) -> None:
     """Score the first ``count`` chosen candidates exactly, but those that are below the floor by then."""
     keys, numbers, shifts = candidates.keys, candidates.rows, candidates.shifts
-    q, p, together, places, later = query.number, query.p, room.together, room.now, room.ahead
+    q, p, together, places, later, at = query.number, query.p, room.together, room.now, room.ahead, room.together.at
     best_keys, best_rows, best_scores, floors = best.keys[q], best.rows[q], best.scores[q], best.floors
     side, bias, scale_format, chosen_rows, totals = (
         rows.side,
@@ -227,7 +227,7 @@ def score(
             place = room.chosen[next_]
             if keys[place] >= floors[q]:
                 later[ahead] = place
-                fetch(together, numbers[place])
+                fetch(at, numbers[place])
                 ahead += 1
             next_ += 1
         if taken:

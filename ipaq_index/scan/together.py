@@ -143,14 +143,13 @@ def emit_totals(_context: Any, room: Any, pairs: Any, arrays: Any, used: Any, st
     return signature, generate
 
 
-def fetch(together: Together, row: int) -> None:
+def fetch(at: At, row: int) -> None:
     """Bring a row's codes into the cache."""
 
 
 @emitted(fetch)
-def _fetch(together: Together, row: int) -> Any:
-    def emitted(together: Together, row: int) -> None:
-        at = together.at
+def _fetch(at: At, row: int) -> Any:
+    def emitted(at: At, row: int) -> None:
         for part in range(2):
             start = at.codes[part] + (row // BLOCK) * at.strides[part] + row % BLOCK
             for pair in range(0, at.pairs[part], LINE // BLOCK):
