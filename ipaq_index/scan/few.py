@@ -92,6 +92,7 @@ def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, bes
         empty(most, np.int32),
         empty(most, np.float32),
         empty(CHUNK // 2, np.uint64),
+        empty(CHUNK // 2, np.int64),
         lines((CHUNK // 2, 2 * BLOCK), np.uint16),
     )
     room = Room(empty(most, np.int64), make_together(rows, meaning), empty(ROWS, np.int64), empty(ROWS, np.int64))

@@ -18,7 +18,7 @@ from ipaq_index.scan.block import address_types, counted, scale
 from ipaq_index.scan.frame import Frame
 from ipaq_index.scan.isa import Avx2, Avx512, Neon, Portable
 from ipaq_index.scan.layout import BLOCK
-from ipaq_index.scan.packed import Floats, Meaning, Rows
+from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
 from ipaq_index.scan.together import lowest_bit
 
 LOOKUPS = {Avx512: emit_lookups.avx512, Avx2: emit_lookups.avx2, Neon: emit_lookups.neon}
@@ -38,6 +38,8 @@ class Candidates(NamedTuple):
     words : (CHUNK // 2,) uint64
         Room: which rows of two blocks, half a chunk apart, may reach the floor. They are looked at when a chunk is
         through. A branch that is taken now and then, and which no CPU foresees, would cost as much as the look-ups.
+    places : (CHUNK // 2,) int64
+        Room: which of these words name any. A branch for each word would be foreseen as little.
     sums : (CHUNK // 2, 64) uint16
         Room: all sums of look-ups.
     """
@@ -46,6 +48,7 @@ class Candidates(NamedTuple):
     rows: npt.NDArray[np.int32]
     shifts: Floats
     words: npt.NDArray[np.uint64]
+    places: Integers
     sums: npt.NDArray[np.uint16]
 
 
@@ -152,20 +155,27 @@ def collect(
 def keep(rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, candidates: Candidates, count: int) -> int:
     """Append rows named by ``candidates.words`` whose scores are not below the floor; return how many there are."""
     inverse, shift, floor, start = frame.bars[0, 0], frame.bars[1, 0], frame.bars[2, 0], frame.start[0]
-    half = (span[1] - span[0] + 1) // 2
+    half, hopeful = (span[1] - span[0] + 1) // 2, 0
+    words, places, sums = candidates.words, candidates.places, candidates.sums
+    keys, numbers, side, bias, scale_format = candidates.keys, candidates.rows, rows.side, rows.bias, meaning.scale_format
     for n in range(half):
-        word = candidates.words[n]
-        while word:
+        places[hopeful] = n
+        hopeful += words[n] > 0
+    for place in range(hopeful):
+        n = places[place]
+        word = words[n]
+        while True:  # most words name one row
             i = lowest_bit(word)
             word &= word - np.uint64(1)
             row = (span[0] + n + i // BLOCK * half) * BLOCK + i % BLOCK
-            total = start + candidates.sums[n, i]
-            score = scale(rows.side[row], meaning.scale_format) * np.float32(total)
-            if len(rows.bias):
-                score += rows.bias[row] * inverse
+            score = scale(side[row], scale_format) * np.float32(start + sums[n, i])
+            if len(bias):
+                score += bias[row] * inverse
             score += shift
-            candidates.keys[count], candidates.rows[count] = score, row
+            keys[count], numbers[count] = score, row
             count += score >= floor
+            if not word:
+                break
     return count
 
 
