@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index.arrays import read_only
+from ipaq_index.arrays import lines, read_only
 from ipaq_index.index.refine import FineCodec
 from ipaq_index.index.runs import Ids
 from ipaq_index.interruptible import slices
@@ -74,7 +74,7 @@ class CodeRows:
 
     def copied(self) -> "CodeRows":
         """Return copies of the arrays."""
-        return self._with({name: array.copy() for name, array in self.arrays().items()})
+        return self._with({name: _grown(array, len(array)) for name, array in self.arrays().items()})
 
     def write(self, rows: Ids, codes: Codes, bias: npt.NDArray[np.float32] | None, fine: np.ndarray | None) -> None:
         """Fill rows that are not in use, in any order."""
@@ -168,7 +168,7 @@ def rows_a_place(name: str) -> int:
 
 
 def _grown(array: np.ndarray, length: int) -> np.ndarray:
-    grown = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
+    grown = lines((length, *array.shape[1:]), array.dtype)
     for first, last in slices(len(array), array[:1].nbytes):
         grown[first:last] = array[first:last]
     return grown

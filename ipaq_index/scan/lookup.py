@@ -157,7 +157,7 @@ def keep(rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, cand
     inverse, shift, floor, start = frame.bars[0, 0], frame.bars[1, 0], frame.bars[2, 0], frame.start[0]
     half, hopeful = (span[1] - span[0] + 1) // 2, 0
     words, places, sums = candidates.words, candidates.places, candidates.sums
-    keys, numbers, side, bias, scale_format = candidates.keys, candidates.rows, rows.side, rows.bias, meaning.scale_format
+    keys, numbers, side, bias = candidates.keys, candidates.rows, rows.side, rows.bias
     for n in range(half):
         places[hopeful] = n
         hopeful += words[n] > 0
@@ -168,7 +168,7 @@ def keep(rows: Rows, meaning: Meaning, span: tuple[int, int], frame: Frame, cand
             i = lowest_bit(word)
             word &= word - np.uint64(1)
             row = (span[0] + n + i // BLOCK * half) * BLOCK + i % BLOCK
-            score = scale(side[row], scale_format) * np.float32(start + sums[n, i])
+            score = scale(side[row], meaning.scale_format) * np.float32(start + sums[n, i])
             if len(bias):
                 score += bias[row] * inverse
             score += shift

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ipaq_index.arrays import lines
 from ipaq_index.index import Index
 from ipaq_index.storage import disk
 from ipaq_index.storage.contents import Contents
@@ -173,10 +175,8 @@ def from_bytes(data: Any) -> Index:
     except TypeError as error:
         raise TypeError(f"data: expected bytes, got {type(data).__name__}") from error
     if raw.ctypes.data % ALIGN:  # bytes objects begin anywhere; kernels and other dtypes want aligned arrays
-        room = np.empty(len(raw) + ALIGN, dtype=np.uint8)
-        shift = -room.ctypes.data % ALIGN
-        room[shift : shift + len(raw)] = raw
-        raw = room[shift : shift + len(raw)]
+        unaligned, raw = raw, lines((len(raw),), np.uint8)
+        raw[:] = unaligned
     return restored(Contents(raw))
 
 
@@ -230,11 +230,17 @@ def opened(name: str, mmap: bool) -> Contents:
             try:
                 if mmap and os.path.getsize(name):
                     return Contents(np.asarray(np.memmap(name, dtype=np.uint8, mode="r")))
-                return Contents(np.fromfile(name, dtype=np.uint8))
+                return Contents(_read(name))
             except IndexFileError:
                 if _stamp(name) == before:
                     raise
         raise IndexFileError(f"another process changed the file {ATTEMPTS} times while it was opened")
+
+
+def _read(name: str) -> npt.NDArray[np.uint8]:
+    with open(name, "rb") as file:
+        room = lines((os.fstat(file.fileno()).st_size,), np.uint8)
+        return room[: file.readinto(room.data)]
 
 
 def _stamp(name: str) -> tuple[int, int, int]:

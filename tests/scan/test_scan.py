@@ -179,8 +179,9 @@ def assert_alike(found, expected, end, used, twin, whole=False):
 
 def candidates_of(size):
     keys, rows, shifts = (np.zeros(size, kind) for kind in (np.float32, np.int32, np.float32))
-    words, sums = np.zeros(lookup.CHUNK // 2, np.uint64), np.zeros((lookup.CHUNK // 2, 64), np.uint16)
-    return lookup.Candidates(keys, rows, shifts, words, sums)
+    words, places = np.zeros(lookup.CHUNK // 2, np.uint64), np.zeros(lookup.CHUNK // 2, np.int64)
+    sums = np.zeros((lookup.CHUNK // 2, 64), np.uint16)
+    return lookup.Candidates(keys, rows, shifts, words, places, sums)
 
 
 @pytest.mark.parametrize("name", isa.available())
