@@ -19,9 +19,10 @@ from ipaq_index.interruptible import FIRST
 from ipaq_index.quantizer import Quantizer
 from ipaq_index.quantizer.product import accumulate_row
 from ipaq_index.scan.few import look_up
+from ipaq_index.scan.handle import Parts, handle, opened
 from ipaq_index.scan.isa import Isa, choose
 from ipaq_index.scan.kernel import Best, Lists
-from ipaq_index.scan.packed import Meaning, Rows
+from ipaq_index.scan.packed import Rows
 from ipaq_index.scan.reservoir import order
 from ipaq_index.scan.search import SMALL, few_queries
 
@@ -37,27 +38,30 @@ class Alone:
     ----------
     isa : Isa
         Instruction set.
-    rows, meaning : Rows, Meaning
-        Codes and what they mean.
-    dual, mean : (d, d), (d,) float32
-        See `Quantizer.project`.
+    parts : Parts
+        The arrays.
+    handle : (m,) int64
+        The same, as numbers.
+    side, bias : numpy.integer, numpy.float32 or numpy.uint8
+        Numbers of the types of these arrays.
     work : float
         Dimensions of all rows; infinite where one query is scanned by products.
     """
 
     isa: Isa
-    rows: Rows
-    meaning: Meaning
-    dual: Floats
-    mean: Floats
+    parts: Parts
+    handle: Ids
+    side: Any
+    bias: Any
     work: float
 
     @classmethod
     def of(cls, quantizer: Quantizer, packed: scan.PackedCodes, words: npt.NDArray[np.uint32] | None) -> "Alone":
         """Take the arrays of an index."""
-        meaning = packed.codebook.meaning
+        rows, meaning = packed.rows(words), packed.codebook.meaning
+        parts = Parts(rows, meaning, read_only(quantizer.dual), read_only(quantizer.mean))
         work = packed.count * len(meaning.active) if few_queries(packed, 1) > 1 else math.inf
-        return cls(choose(), packed.rows(words), meaning, read_only(quantizer.dual), read_only(quantizer.mean), work)
+        return cls(choose(), parts, handle(parts), rows.side.dtype.type(0), rows.bias.dtype.type(0), work)
 
     def fits(self, threads: int) -> bool:
         """Return whether a scan is neither worth sharing out nor so long that Ctrl-C must be heard meanwhile."""
@@ -66,15 +70,14 @@ class Alone:
     def top(self, q: Floats, k: int) -> tuple[Floats, Ids]:
         """Return the ``k`` best rows for one query, (1, d), as `Search.top` of an index without finer vectors."""
         scores, rows = np.empty((1, k), dtype=np.float32), np.empty((1, k), dtype=np.int64)
-        answer(self.isa, self.rows, self.meaning, self.dual, self.mean, read_only(q), scores, rows)
+        answer(self.isa, self.handle, self.side, self.bias, read_only(q), scores, rows)
         return scores, rows
 
 
 @njit(nogil=True, cache=True)
-def answer(
-    isa: Any, rows: Rows, meaning: Meaning, dual: Floats, mean: Floats, q: Floats, scores: Floats, numbers: Ids
-) -> None:
+def answer(isa: Any, handle: Ids, side: Any, bias: Any, q: Floats, scores: Floats, numbers: Ids) -> None:
     """Project a query, scan, and sort what was found."""
+    rows, meaning, dual, mean = opened(handle, side, bias)
     p = zeros((1, len(mean)), np.float32)
     accumulate_row(q[0], dual, p[0])
     offset = np.float32(0)

@@ -48,3 +48,17 @@ def test_tables_that_round_to_zeros_hide_no_neighbours():
     together = index.search(x[3000:], k=10)[1]
     alone = np.concatenate([index.search(query[None], k=10)[1] for query in x[3000:]])
     assert sum(len(np.intersect1d(one, other)) for one, other in zip(alone, together, strict=True)) >= 398
+
+
+@pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
+@pytest.mark.parametrize("removed", [[], [5, 17, 599]])
+def test_one_call_finds_what_its_steps_find(metric, removed):
+    """With ``nprobe``, which a flat index has no use for, projection, scan and sorting are calls of their own."""
+    x = clustered(700, 10, seed=2)
+    index = Index(10, metric=metric, threads=1).build(x[:600])
+    index.remove(removed)
+    for query in (*x[600:640], np.zeros(10, dtype=np.float32)):
+        for k in (1, 10, 610):
+            found, expected = index.search(query, k), index.search(query, k, nprobe=1)
+            np.testing.assert_array_equal(found[0], expected[0])
+            np.testing.assert_array_equal(found[1], expected[1])
