@@ -14,6 +14,7 @@ from numba import njit
 
 from ipaq_index import scan
 from ipaq_index.arrays import empty, read_only, zeros
+from ipaq_index.index.validation import LARGEST
 from ipaq_index.inner import inner
 from ipaq_index.interruptible import FIRST
 from ipaq_index.quantizer import Quantizer
@@ -67,22 +68,28 @@ class Alone:
         """Return whether a scan is neither worth sharing out nor so long that Ctrl-C must be heard meanwhile."""
         return self.work <= (FIRST if threads == 1 else SMALL)
 
-    def top(self, q: Floats, k: int) -> tuple[Floats, Ids]:
-        """Return the ``k`` best rows for one query, (1, d), as `Search.top` of an index without finer vectors."""
+    def top(self, q: Floats, k: int) -> tuple[Floats, Ids] | None:
+        """Return the ``k`` best rows for one query, (1, d), as `Search.top` of an index without finer vectors.
+
+        None if a value is not finite, or the sum of squares so large that one may be larger than `LARGEST`.
+        """
         scores, rows = np.empty((1, k), dtype=np.float32), np.empty((1, k), dtype=np.int64)
-        answer(self.isa, self.handle, self.side, self.bias, read_only(q), scores, rows)
-        return scores, rows
+        query = q if q.flags.writeable else q.copy()  # of one type for numba
+        return (scores, rows) if answer(self.isa, self.handle, self.side, self.bias, query, scores, rows) else None
 
 
 @njit(nogil=True, cache=True)
-def answer(isa: Any, handle: Ids, side: Any, bias: Any, q: Floats, scores: Floats, numbers: Ids) -> None:
-    """Project a query, scan, and sort what was found."""
+def answer(isa: Any, handle: Ids, side: Any, bias: Any, q: Floats, scores: Floats, numbers: Ids) -> bool:
+    """Project a query, scan, and sort what was found; return whether the query is one; see `Alone.top`."""
     rows, meaning, dual, mean = opened(handle, side, bias)
+    squares, offset = np.float32(0), np.float32(0)
+    for j in range(len(mean)):
+        squares += q[0, j] * q[0, j]
+        offset += q[0, j] * mean[j]
+    if not squares <= np.float32(LARGEST * LARGEST):  # NaN is not
+        return False
     p = zeros((1, len(mean)), np.float32)
     accumulate_row(q[0], dual, p[0])
-    offset = np.float32(0)
-    for j in range(len(mean)):
-        offset += q[0, j] * mean[j]
     k = scores.shape[1]
     for n in range(k):
         scores[0, n], numbers[0, n] = -np.inf, -1
@@ -93,6 +100,7 @@ def answer(isa: Any, handle: Ids, side: Any, bias: Any, q: Floats, scores: Float
     order(keys[0], numbers[0], scores[0], counts[0])
     for n in range(k):
         scores[0, n] += offset
+    return True
 
 
 @inner

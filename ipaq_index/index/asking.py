@@ -15,7 +15,7 @@ from ipaq_index.index.ranges import in_range
 from ipaq_index.index.search import Search, final
 from ipaq_index.index.stored import Stored
 from ipaq_index.index.tune import recall_by_nprobe
-from ipaq_index.index.validation import as_count, as_id_array, as_real, as_vectors, listed
+from ipaq_index.index.validation import as_count, as_id_array, as_real, as_vectors, listed, plain
 
 Scores = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -182,12 +182,15 @@ class Asking(Stored):
             If the index is not trained.
         """
         content = self._trained("search")
-        k, k_factor, table = _neighbours(k, content), as_count(k_factor, "k_factor"), self._queries(q, "q")
-        if len(table) == 1 and nprobe is None and filter is None and not return_std:
-            alone = content.alone
-            if alone is not None and alone.fits(thread_count(threads, self._config.threads)):
-                scores, rows = alone.top(table, k)
-                return self._told(content, final(scores, table, content.l2), rows)
+        k, k_factor = _neighbours(k, content), as_count(k_factor, "k_factor")
+        alone = content.alone if nprobe is None and filter is None and not return_std else None
+        if alone is not None and alone.fits(thread_count(threads, self._config.threads)):
+            table = plain(q, self.dim) if self.metric != "cosine" else None
+            table = self._queries(q, "q") if table is None else table
+            found = alone.top(table, k) if len(table) == 1 else None
+            if found is not None:
+                return self._told(content, final(found[0], table, content.l2), found[1])
+        table = self._queries(q, "q")
         search = self._asked(content, table, nprobe, filter, threads)
         scores, rows = search.top(k, k_factor)
         return self._told(content, scores, rows, search.std(rows) if return_std else None)

@@ -76,6 +76,13 @@ def as_vectors(x: Any, dim: int, name: str, *, single: bool = False) -> np.ndarr
     return table
 
 
+def plain(x: Any, dim: int) -> npt.NDArray[np.float32] | None:
+    """Return one vector as (1, dim), if it comes as kernels take it; its values are not checked. Else None."""
+    if type(x) is not np.ndarray or x.dtype != np.float32 or not x.flags.c_contiguous:
+        return None
+    return x.reshape(1, dim) if x.shape in ((dim,), (1, dim)) else None
+
+
 def chunks(table: np.ndarray) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """Yield ``(first row, contiguous float32 rows)`` over a table, `CHUNK_ROWS` rows at a time."""
     for first in range(0, len(table), CHUNK_ROWS):
