@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.arrays import read_only
-from ipaq_index.scan.layout import NIBBLE, QUAD, Blocks, Layout, Pieces
+from ipaq_index.scan.known import Floats, Integers, known
+from ipaq_index.scan.layout import NIBBLE, QUAD, Blocks, Layout
 
 TOP_LEVEL = 127  # levels are rounded to 0 ... 127: products with 8-bit weights then add up in 16 bits on every CPU
 
@@ -15,9 +16,7 @@ FILLED = 64  # levels of a dimension that vector code reads, be they fewer
 
 NO_BIAS, ALL_ROWS = read_only(np.empty(0, dtype=np.uint8)), np.empty(0, dtype=np.uint32)
 
-Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
-Integers = npt.NDArray[np.int64]
 
 
 class Meaning(NamedTuple):
@@ -27,18 +26,8 @@ class Meaning(NamedTuple):
 
     Attributes
     ----------
-    pieces : (n, 5) int64
-        See `Layout`.
-    piece_values : (n, 16) float32
-        What a scan by look-ups adds, times the query's coordinate, for each value of a piece; 0 in the second part.
-    left : (2, d, m) float32
-        What the first part does not tell of each level, the level less what look-ups add; and how frequent the level is
-        among those that share the dimension's first piece, or among all if that is not in the first part.
-    shares : (nibbles, 16) float32
-        How frequent each value of a nibble of the first part is.
-    spread : (4, d) float32
-        Mean and variance of each dimension's levels, the variance that is left when the first part is known, and
-        whether that has no bits of the dimension, 1 or 0.
+    places, widths, points, others, shares, variances
+        What look-ups add up; see `Known`.
     fixed : (d,) float32
         The level of dimensions without bits, else 0.
     steps : (n, 4) int64
@@ -59,11 +48,12 @@ class Meaning(NamedTuple):
         See `Layout`.
     """
 
-    pieces: Pieces
-    piece_values: Floats
-    left: Floats
+    places: Integers
+    widths: Floats
+    points: Floats
+    others: Floats
     shares: Floats
-    spread: Floats
+    variances: Floats
     fixed: Floats
     steps: Integers
     active: Integers
@@ -126,8 +116,7 @@ class CodeBook:
         trellis = feedback[2] > 0
         active = _active(layout, trellis)
         self.meaning = Meaning(
-            layout.pieces,
-            *_known(layout, levels, trellis),
+            *known(layout, levels, trellis),
             np.where(layout.bits == 0, levels[:, 0], np.float32(0)),
             _steps(layout),
             active,
@@ -184,61 +173,6 @@ def _feedback(next_state: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
     if not np.array_equal(next_state, (state >> 1) ^ (state & 1) * a ^ np.arange(2) * b):
         raise ValueError("next_state: expected (s >> 1) ^ (s & 1) * A ^ u * B for state s and branch u")
     return a, b, 255
-
-
-def _known(layout: Layout, levels: Floats, trellis: bool) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return `Meaning.piece_values`, ``left``, ``shares`` and ``spread``.
-
-    A piece's value is the mean level of the symbols that have its bits, less the values of the dimension's pieces
-    before it; exact scoring takes the level itself.
-    """
-    values = np.zeros((len(layout.pieces), 1 << NIBBLE), dtype=np.float32)
-    left = np.zeros((2, len(levels), 1 << int(layout.bits.max(initial=0)) + trellis), dtype=np.float32)
-    spread = np.zeros((4, len(levels)), dtype=np.float32)
-    of_nibbles = np.ones((2 * layout.first_pairs, 1 << NIBBLE), dtype=np.float32)
-    read = layout.pieces[:, 3] < 2 * layout.first_pairs
-    for j in np.flatnonzero(layout.bits):
-        errors = levels[j, : 1 << int(layout.bits[j]) + trellis].astype(np.float64)
-        shares = _shares(errors)
-        symbols = np.arange(len(errors)) >> int(trellis)
-        mean = shares @ errors
-        variance = shares @ (errors - mean) ** 2
-        own = np.flatnonzero(read & (layout.pieces[:, 0] == j))
-        for n in own:
-            groups = _groups(layout.pieces[n], symbols)
-            frequent = np.bincount(groups, shares)
-            means = np.bincount(groups, shares * errors) / frequent
-            values[n, : len(means)] = means
-            errors -= means[groups]
-            nibble, position = layout.pieces[n, 3:]
-            of_nibbles[nibble] *= frequent[(np.arange(1 << NIBBLE) >> position) & (len(means) - 1)]
-        if not len(own):
-            errors -= mean
-        spread[:, j] = mean, variance, shares @ errors**2, not len(own)
-        groups = _groups(layout.pieces[own[0]], symbols) if len(own) else np.zeros(len(symbols), dtype=np.int64)
-        left[:, j, : len(errors)] = errors, shares / np.bincount(groups, shares)[groups]
-    return values, left, of_nibbles, spread
-
-
-def _groups(piece: Integers, symbols: Integers) -> Integers:
-    _, shift, width, _, _ = piece
-    return (symbols >> shift) & ((1 << width) - 1)
-
-
-def _shares(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Estimate how often each of some levels is used: they lie closer where there are more values.
-
-    On GloVe and Debian, at 2 to 7 bits, frequencies go with the power -0.5 to -1.1 of the spacing; with -1, the
-    variance that they give is 0.9 to 1.2 times the true one, with 0 it is 1.4 to 2.4 times that.
-    """
-    if levels.min() == levels.max() or len(levels) < 3:
-        return np.full(len(levels), 1 / len(levels))
-    order = np.argsort(levels, kind="stable")
-    spacing = np.empty(len(levels))
-    spacing[order] = np.gradient(levels[order])
-    shares = 1 / np.maximum(spacing / spacing.max(), 1e-3)
-    found: npt.NDArray[np.float64] = shares / shares.sum()
-    return found
 
 
 def _steps(layout: Layout) -> Integers:
