@@ -20,8 +20,8 @@ from ipaq_index.interruptible import FIRST
 from ipaq_index.quantizer import Quantizer
 from ipaq_index.quantizer.product import accumulate_row
 from ipaq_index.scan.few import look_up
-from ipaq_index.scan.handle import Parts, handle, opened
-from ipaq_index.scan.isa import Isa, choose
+from ipaq_index.scan.handle import Parts, handle, mark, marked, opened
+from ipaq_index.scan.isa import choose
 from ipaq_index.scan.kernel import Best, Lists
 from ipaq_index.scan.packed import Rows
 from ipaq_index.scan.reservoir import order
@@ -37,8 +37,8 @@ class Alone:
 
     Attributes
     ----------
-    isa : Isa
-        Instruction set.
+    isa : numpy.integer
+        The instruction set's `mark`.
     parts : Parts
         The arrays.
     handle : (m,) int64
@@ -49,7 +49,7 @@ class Alone:
         Dimensions of all rows; infinite where one query is scanned by products.
     """
 
-    isa: Isa
+    isa: Any
     parts: Parts
     handle: Ids
     side: Any
@@ -62,7 +62,7 @@ class Alone:
         rows, meaning = packed.rows(words), packed.codebook.meaning
         parts = Parts(rows, meaning, read_only(quantizer.dual), read_only(quantizer.mean))
         work = packed.count * len(meaning.active) if few_queries(packed, 1) > 1 else math.inf
-        return cls(choose(), parts, handle(parts), rows.side.dtype.type(0), rows.bias.dtype.type(0), work)
+        return cls(mark(choose()), parts, handle(parts), rows.side.dtype.type(0), rows.bias.dtype.type(0), work)
 
     def fits(self, threads: int) -> bool:
         """Return whether a scan is neither worth sharing out nor so long that Ctrl-C must be heard meanwhile."""
@@ -79,7 +79,7 @@ class Alone:
 
 
 @njit(nogil=True, cache=True)
-def answer(isa: Any, handle: Ids, side: Any, bias: Any, q: Floats, scores: Floats, numbers: Ids) -> bool:
+def answer(mark: Any, handle: Ids, side: Any, bias: Any, q: Floats, scores: Floats, numbers: Ids) -> bool:
     """Project a query, scan, and sort what was found; return whether the query is one; see `Alone.top`."""
     rows, meaning, dual, mean = opened(handle, side, bias)
     squares, offset = np.float32(0), np.float32(0)
@@ -96,7 +96,7 @@ def answer(isa: Any, handle: Ids, side: Any, bias: Any, q: Floats, scores: Float
     keys, counts, floors = empty((1, k), np.float32), zeros(1, np.int64), empty(1, np.float32)
     floors[0] = -np.inf
     best = Best(keys, numbers, scores, counts, floors)
-    look_up(isa, rows, meaning, p, all_rows(rows), best)
+    look_up(marked(mark), rows, meaning, p, all_rows(rows), best)
     order(keys[0], numbers[0], scores[0], counts[0])
     for n in range(k):
         scores[0, n] += offset

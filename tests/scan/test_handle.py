@@ -5,12 +5,17 @@ import pytest
 from numba import njit
 
 from ipaq_index import Index
-from ipaq_index.scan import handle
+from ipaq_index.scan import handle, isa
 
 
 @njit
 def compiled(numbers, side, bias):
     return handle.opened(numbers, side, bias)
+
+
+@njit
+def kind_of(mark):
+    return handle.marked(mark)
 
 
 def assert_alike(found, expected):
@@ -23,6 +28,12 @@ def assert_alike(found, expected):
         np.testing.assert_array_equal(found, expected)
     else:
         assert found == expected
+
+
+@pytest.mark.parametrize("one", isa.NAMES.values())
+def test_a_mark_stands_for_an_instruction_set(one):
+    assert handle.marked(handle.mark(one)) == one
+    assert kind_of(handle.mark(one)) == one and type(kind_of(handle.mark(one))) is type(one)
 
 
 @pytest.mark.parametrize("options", [{"bits": 8, "metric": "l2"}, {"bytes_per_vector": 3}])
