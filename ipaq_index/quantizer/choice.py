@@ -2,7 +2,8 @@
 
 Axes of the covariance are best for what a covariance tells, as long as bits can go where the variance is. It does not
 tell that a rectifier, a count or a bag of words leaves most coordinates at one value: along their own axes these cost
-next to nothing, along any other they are coordinates like all others. And near eight bits a dimension, the most there
+next to nothing, along any other they are coordinates like all others: least where several have a symbol for their
+patterns (`ipaq_index.quantizer.patterns`). And near eight bits a dimension, the most there
 are, all dimensions get as many whatever their variance: then axes of the covariance leave most error along those that
 most queries look along, and heavy tails, which fixed levels code badly, stay what they are; random axes spread the one
 and mix the other. So where it may matter all are tried on the sample.
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import apart
-from ipaq_index.quantizer import codebook, sample, scale, search, transform
+from ipaq_index.quantizer import codebook, patterns, sample, scale, search, transform
 from ipaq_index.quantizer.product import product
 from ipaq_index.quantizer.transform import Transform
 
@@ -31,6 +32,9 @@ MANY_BITS = 5
 # Axes of the sample suit its rows, those measured included, better than later ones. Of 12 kinds of data at 1 to 8 bits
 # (`python -m eval.axes`), recall with the axes taken is within 0.01 of the best, but for counts at 1 bit (0.014 less).
 HANDICAP = 1.05
+# A trellis takes more off the error of patterns than of levels for each dimension: of that of sparse vectors at a bit a
+# dimension it leaves 0.53, with levels 0.6 (own axes) to 0.78 (random ones).
+PATTERNS_GAIN = 0.75
 # Rows for each dimension below which that is not enough: the error is then measured along axes of the other rows alone.
 # Of 5,000 sparse vectors of 1,536-d (1 bit a dimension), recall with the axes taken rises from 0.56 to 0.63.
 FEW_ROWS = 20
@@ -44,10 +48,13 @@ class Axes(NamedTuple):
     transform : Transform
     origin : {"sample", "own", "random"}
         The covariance of the sample; the coordinates; nowhere.
+    together : list of int, optional
+        How many coordinates have each symbol together; see `ipaq_index.quantizer.patterns.sizes`.
     """
 
     transform: Transform
     origin: str
+    together: list[int] | None = None
 
 
 def fit(
@@ -58,6 +65,7 @@ def fit(
     seed: int = 0,
     code_bits: int = 0,
     threads: int = 1,
+    joint: bool = False,
 ) -> Axes:
     """Fit a transform; with "auto", along the axes that leave the least `score_error`.
 
@@ -69,6 +77,8 @@ def fit(
         Bits of a code.
     threads : int
         Threads to use; the result does not depend on it.
+    joint : bool
+        Whether coordinates may have symbols together.
 
     Returns
     -------
@@ -84,8 +94,14 @@ def fit(
     if (not frequent and code_bits < MANY_BITS * x.shape[1]) or len(x) < LEAST_ROWS:
         return first
     mixed = Axes(apart(transform.fit, x, queries, r, "random", seed), "random")
-    others = [own, mixed] if frequent else [mixed]
-    errors = [score_error(axes, x, queries, code_bits, threads) for axes in others]
+    others = [mixed]
+    if frequent:
+        others = [own, mixed]
+        if joint:
+            others += _together(x, own, code_bits)
+    errors = [
+        score_error(axes, x, queries, code_bits, threads) * (PATTERNS_GAIN if axes.together else 1) for axes in others
+    ]
     best = int(np.argmin(errors))
     tried = first
     if len(x) < FEW_ROWS * x.shape[1]:
@@ -118,10 +134,18 @@ def score_error(axes: Axes, x: transform.Matrix, queries: transform.Matrix, code
     q = np.ascontiguousarray(asked[::step])
     others = np.flatnonzero(~measured)
     y = level_rows(axes, x, others[:: -(-len(others) // FITTED_ROWS)], seed=0)
-    sets, length = codebook.fit_scalar(y, code_bits, threads)
-    y = _coordinates(axes, rows)
-    symbols, _, sums = search.choose_codes(y, codebook.scalar_tables(sets), codebook.lengths(sets, *length, 1))
-    decoded = sets.levels[np.arange(y.shape[1]), symbols] * scale.scale_factors(sums).astype(np.float32)[:, None]
+    if axes.together:
+        found = patterns.fit_patterns(y, axes.together, threads)
+        y = _coordinates(axes, rows)
+        decoded = patterns.nearest(y, found, axes.together)
+        products = ((y, y), (y, decoded), (decoded, decoded))
+        sums = np.stack([np.einsum("ij,ij->i", a, b, dtype=np.float64) for a, b in products], axis=1)
+    else:
+        sets, length = codebook.fit_scalar(y, code_bits, threads)
+        y = _coordinates(axes, rows)
+        symbols, _, sums = search.choose_codes(y, codebook.scalar_tables(sets), codebook.lengths(sets, *length, 1))
+        decoded = sets.levels[np.arange(y.shape[1]), symbols]
+    decoded *= scale.scale_factors(sums).astype(np.float32)[:, None]
     errors = product(product(q, axes.transform.dual), np.ascontiguousarray((decoded - y).T))
     scores = product(q, np.ascontiguousarray(rows.T))
     if queries is x:  # a vector that looks for itself tells little
@@ -129,6 +153,17 @@ def score_error(axes: Axes, x: transform.Matrix, queries: transform.Matrix, code
     count = max(1, int(BEST * len(rows)))
     best = np.argpartition(scores, -count, axis=1)[:, -count:]
     return float(np.square(np.take_along_axis(errors, best, axis=1), dtype=np.float64).mean())
+
+
+def _together(x: transform.Matrix, own: Axes, code_bits: int) -> list[Axes]:
+    """Return own axes in an order in which neighbours have symbols together, if that suits."""
+    energies = np.square(_coordinates(own, x), dtype=np.float64).mean(0)
+    order = np.argsort(-energies, kind="stable")
+    together = patterns.sizes(energies[order], code_bits)
+    if not together:
+        return []
+    forward, dual = (np.ascontiguousarray(m[:, order]) for m in (own.transform.forward, own.transform.dual))
+    return [Axes(Transform(own.transform.mean, forward, dual), "own", together)]
 
 
 def _measured(x: transform.Matrix) -> npt.NDArray[np.bool_]:

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import mapped
-from ipaq_index.quantizer import search
-from ipaq_index.quantizer.allocation import MAX_BITS, allocate
+from ipaq_index.quantizer import patterns, search
+from ipaq_index.quantizer.allocation import MAX_BITS, NIBBLE, allocate
 from ipaq_index.quantizer.lines import fit_lines
 from ipaq_index.quantizer.search import Lengths
-from ipaq_index.quantizer.sharing import LEAST_STATES, ORDER, SHRUNK, double_steps, share
+from ipaq_index.quantizer.sharing import LEAST_STATES, ORDER, SHRUNK, all_ways, groups, share
 from ipaq_index.quantizer.trellis import Trellis
 from ipaq_index.quantizer.viterbi import FAR, MOST, SUBSETS, UNITS, Tables
 
@@ -28,7 +28,9 @@ FLOOR = 0.6  # share of the mean error that does not come from leaving the range
 # Against plain errors of b bits this is worth 3 % of the error at 1 bit a dimension, 5 % at 4 (64 states).
 WAY = np.array([0, 0.24, 0.33, 0.35, 0.37, 0.4, 0.4, 0.4, 0.4])
 
-NOT_SHARED = np.empty((0, 2, 2), dtype=np.int64)
+PATTERN_ERROR = 0.6  # of what patterns leave without a trellis is left with one, about
+
+NOT_SHARED = np.empty((0, 1, 2, 2), dtype=np.int64)
 
 Floats = npt.NDArray[np.float32]
 
@@ -113,6 +115,25 @@ def fit_trellis(y: Floats, code_bits: int, trellis: Trellis, threads: int) -> tu
     return _refitted(y, LevelSets(bits, levels, shared), error, trellis, threads)
 
 
+def fit_joint(y: Floats, together: list[int], trellis: Trellis, threads: int) -> tuple[LevelSets, tuple[float, float]]:
+    """Fit patterns for a trellis: k-means, then refitted to the codes they are given.
+
+    Parameters and results are those of `fit_trellis`, and ``together``, how many coordinates share each symbol.
+    """
+    d = y.shape[1]
+    found = patterns.fit_patterns(y, together, threads)
+    bits, shared = np.zeros(d, dtype=np.uint8), np.zeros(d, dtype=np.uint8)
+    coded = sum(together)
+    bits[:coded], shared[:coded] = NIBBLE, 1
+    shared[np.cumsum([0, *together[:-1]])] = 0
+    levels = np.empty((d, 2 << MAX_BITS), dtype=np.float32)
+    for j, row in enumerate(patterns.levels(found)):
+        fill(levels[j], row if shared[j] or (j + 1 < d and shared[j + 1]) else np.sort(row))
+    levels[coded:] = y[:, coded:].mean(0)[:, None]
+    error = float(np.square(y - patterns.nearest(y, found, together), dtype=np.float64).sum(1).mean())
+    return _refitted(y, LevelSets(bits, levels, shared), PATTERN_ERROR * error, trellis, threads)
+
+
 def _refitted(
     y: Floats, sets: LevelSets, error: float, trellis: Trellis | None, threads: int
 ) -> tuple[LevelSets, tuple[float, float]]:
@@ -172,14 +193,34 @@ def trellis_tables(sets: LevelSets, trellis: Trellis, starts: int) -> Tables:
     middles[:, :-SUBSETS] = np.float32(0.5) * (sets.levels[:, SUBSETS:] + sets.levels[:, :-SUBSETS])
     # Heavy tails may leave one dimension with an outlier for a level: its gap must not coarsen all others' costs. Of
     # 10,000 vectors of 64-d at 2 bits, one such multiplied the error by three.
-    squares = np.square(_gaps(sets))
+    squares = np.square(_pattern_gaps(sets) if _joint(sets.bits, sets.second).any() else _gaps(sets))
     typical = min(float(squares.mean()), UNEVEN * float(np.median(squares))) or float(squares.mean()) or 1.0
     shared = sets.second
     early = min(MOST, (FAR - 1) // ((trellis.states.bit_length() - 1) * (2 if shared.any() else 1)))
     scale = np.array([min(UNITS / typical, 1e30), early, MOST], dtype=np.float32)
-    double = double_steps(trellis) if shared.any() else NOT_SHARED
     code = trellis.states, trellis.feedback, trellis.tap
-    return Tables(sets.bits, sets.levels, middles, *code, starts, scale, shared, double)
+    return Tables(sets.bits, sets.levels, middles, *code, starts, scale, shared, all_ways(trellis, shared))
+
+
+def _joint(bits: npt.NDArray[np.uint8], shared: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return which dimensions have patterns together with others."""
+    return (bits == NIBBLE) & ((shared > 0) | np.append(shared[1:] > 0, False))
+
+
+def _pattern_gaps(sets: LevelSets) -> npt.NDArray[np.float64]:
+    """Return, for groups with patterns, the median distance from one to the nearest other, halved.
+
+    Half, as of levels of one dimension those of a symbol's neighbour are two gaps away.
+    """
+    found = []
+    for first, size in groups(sets.second):
+        if sets.bits[first] == NIBBLE:
+            own = sets.levels[first : first + size, : 2 << NIBBLE].astype(np.float64)
+            centres = 0.5 * (own[:, ::2] + own[:, 1::2])
+            apart = np.sqrt(np.square(centres[:, :, None] - centres[:, None]).sum(0))
+            np.fill_diagonal(apart, np.inf)
+            found.append(0.5 * float(np.median(apart.min(1))))
+    return np.array(found)
 
 
 def _gaps(sets: LevelSets) -> npt.NDArray[np.float64]:
@@ -221,9 +262,10 @@ def _moved(
     parts = mapped(part, [y[i : i + PART_ROWS] for i in range(0, len(y), PART_ROWS)], threads)
     sums, weights = sum(part[0] for part in parts), sum(part[1] for part in parts)
     moved = np.divide(sums, weights, out=levels.astype(np.float64), where=weights > 0)
+    joint = np.zeros(len(bits), dtype=bool) if shared is None else _joint(bits, shared)
     for j, b in enumerate(bits):
         count = (2 << int(b) if b else 1) if trellis else 1 << int(b)
-        if shared is None or not shared[j]:
+        if not joint[j] and (shared is None or not shared[j]):
             moved[j, :count].sort()
         moved[j, count:] = moved[j, count - 1]
     return LevelSets(bits, moved.astype(np.float32), shared), float(sum(error for _, _, error in parts)) / len(y)

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 LANES = 32
 WIDTH = 16  # float32 taken at a time
 SUBSETS = 4
+CHOICES = 8  # symbols of four bits, of one low bit
 ROW = 4 * LANES  # bytes of a float32 for each lane
 SHORT_ROW = 2 * LANES  # bytes of a uint16 for each lane
 
@@ -240,36 +241,164 @@ def emit_extend(
 
 
 @intrinsic
-def emit_extend_both(
-    _context: Any, cost: Any, other: Any, first: Any, second: Any, joint: Any, turns: Any, states: Any, double: Any
+def emit_joint(
+    _context: Any,
+    unit: Any,
+    stretch: Any,
+    levels: Any,
+    width: Any,
+    size: Any,
+    bits: Any,
+    limits: Any,
+    sums: Any,
+    best: Any,
+    costs: Any,
+    picks: Any,
 ) -> tuple[Any, Any]:
-    """Two dimensions of `extend_both`, arrays as addresses."""
+    """The work of `joint_costs`, arrays as addresses; ``width`` is the bytes of a level set.
+
+    Squared distances are not negative, so their order is that of their bits.
+    """
 
     def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
-        cost_, other_, first_, second_, joint_, turns_, states_, double_ = arguments
+        unit_, stretch_, levels_, width_, size_, bits_, limits_, sums_, best_, costs_, picks_ = arguments
+        zero, one, row = (ir.Constant(I64, number) for number in (0, 1, ROW))
+        mask = ir.Constant(INTEGERS, [-CHOICES] * WIDTH)
+        lowest, rounding = ir.Constant(INTEGERS, [CHOICES - 1] * WIDTH), ir.Constant(FLOATS, [0.5] * WIDTH)
+        # Sums of the first half of the dimensions and of the others, by symbol and parities: together they fit the
+        # first-level cache. Each kind is then done with at once.
+        others = builder.lshr(size_, one)
+        sides = [builder.sub(size_, others), others]
+        ways = [builder.shl(one, side) for side in sides]
+        half = builder.shl(one, size_)
+        kinds, count = builder.shl(half, one), builder.shl(one, bits_)
+        unit_cost, most = (spread(builder, FLOATS, load(builder, FLOAT, limits_, 4 * number)) for number in (0, 1))
+        far = ir.Constant(INTEGERS, [(1 << 31) - 1] * WIDTH)
+        begins = [sums_, builder.add(sums_, builder.mul(builder.mul(ways[0], count), ir.Constant(I64, 4 * WIDTH)))]
+        strides = [builder.mul(way, ir.Constant(I64, 4 * WIDTH)) for way in ways]
+        small = builder.icmp_unsigned("==", bits_, one)
+        for part in range(LANES // WIDTH):
+            at = 4 * WIDTH * part
+            factor = load(builder, FLOATS, stretch_, at)
+            with cgutils.for_range(builder, count, intp=I64) as symbol:
+                first = zero
+                for begin, stride, side in zip(begins, strides, sides, strict=True):
+                    table = builder.add(begin, builder.mul(symbol.index, stride))
+                    _parities(builder, unit_, levels_, width_, symbol.index, first, side, factor, at, table)
+                    first = side
+            for branch in (0, 1):
+                with builder.if_else(small) as (one_symbol, eight):
+                    for choices, case in ((1, one_symbol), (CHOICES, eight)):
+                        with case:
+                            _least(builder, begins, strides, ways, branch, choices, mask, best_, at, half)
+            smallest = cgutils.alloca_once_value(builder, far)
+            with cgutils.for_range(builder, kinds, intp=I64) as loop:
+                found, known = load(builder, INTEGERS, best_, builder.mul(loop.index, row), at), builder.load(smallest)
+                builder.store(builder.select(builder.icmp_signed("<", found, known), found, known), smallest)
+            least = builder.bitcast(builder.and_(builder.load(smallest), mask), FLOATS)
+            with cgutils.for_range(builder, kinds, intp=I64) as loop:
+                found = load(builder, INTEGERS, best_, builder.mul(loop.index, row), at)
+                error = builder.bitcast(builder.and_(found, mask), FLOATS)
+                value = builder.fadd(builder.fmul(builder.fsub(error, least), unit_cost), rounding)
+                value = builder.select(builder.fcmp_ordered("<", value, most), value, most)
+                place = builder.add(builder.mul(loop.index, ir.Constant(I64, LANES)), ir.Constant(I64, WIDTH * part))
+                store(builder, builder.trunc(builder.fptosi(value, INTEGERS), BYTES), costs_, place)
+                branch = builder.select(builder.icmp_unsigned(">=", loop.index, half), one, zero)
+                twice = builder.shl(builder.and_(found, lowest), ir.Constant(INTEGERS, [1] * WIDTH))
+                symbols = builder.or_(twice, spread(builder, INTEGERS, builder.trunc(branch, I32)))
+                store(builder, builder.trunc(symbols, BYTES), picks_, place)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 11), generate
+
+
+def _parities(
+    builder: Builder,
+    unit: Value,
+    levels: Value,
+    width: Value,
+    symbol: Value,
+    first: Value,
+    size: Value,
+    factor: Value,
+    at: int,
+    table: Value,
+) -> None:
+    """Fill ``table`` with squared distances to a symbol, by parities, over ``size`` dimensions from ``first`` on."""
+    one, entry = ir.Constant(I64, 1), ir.Constant(I64, 4 * WIDTH)
+    store(builder, ir.Constant(FLOATS, [0.0] * WIDTH), table)
+    with cgutils.for_range(builder, size, intp=I64) as member:
+        j = builder.add(first, member.index)
+        y = builder.fmul(factor, load(builder, FLOATS, unit, builder.mul(j, ir.Constant(I64, ROW)), at))
+        place, squares = builder.add(builder.mul(j, width), builder.shl(symbol, ir.Constant(I64, 3))), []
+        for parity in (0, 1):
+            error = builder.fsub(y, spread(builder, FLOATS, load(builder, FLOAT, levels, place, 4 * parity)))
+            squares.append(builder.fmul(error, error))
+        count = builder.shl(one, member.index)
+        with cgutils.for_range(builder, count, intp=I64) as loop:
+            # From the last on, so that none is lost.
+            here = builder.mul(builder.sub(builder.sub(count, one), loop.index), entry)
+            before, twice = load(builder, FLOATS, table, here), builder.shl(here, one)
+            store(builder, builder.fadd(before, squares[1]), table, twice, 4 * WIDTH)
+            store(builder, builder.fadd(before, squares[0]), table, twice)
+
+
+def _least(
+    builder: Builder,
+    tables: list[Value],
+    strides: list[Value],
+    ways: list[Value],
+    branch: int,
+    choices: int,
+    mask: Value,
+    best: Value,
+    at: int,
+    half: Value,
+) -> None:
+    """Fill ``best`` for one low bit, with the least over as many symbols."""
+    entry, row = ir.Constant(I64, 4 * WIDTH), ir.Constant(I64, ROW)
+    places = [
+        [builder.add(table, builder.mul(stride, ir.Constant(I64, 2 * h + branch))) for h in range(choices)]
+        for table, stride in zip(tables, strides, strict=True)
+    ]
+    with cgutils.for_range(builder, ways[0], intp=I64) as outer:
+        firsts = [load(builder, FLOATS, place, builder.mul(outer.index, entry)) for place in places[0]]
+        begin = builder.mul(outer.index, ways[1])
+        begin = builder.add(begin, half) if branch else begin
+        with cgutils.for_range(builder, ways[1], intp=I64) as loop:
+            here, least = builder.mul(loop.index, entry), None
+            for h, (first, place) in enumerate(zip(firsts, places[1], strict=True)):
+                total = builder.bitcast(builder.fadd(first, load(builder, FLOATS, place, here)), INTEGERS)
+                found = builder.or_(builder.and_(total, mask), ir.Constant(INTEGERS, [h] * WIDTH))
+                less = None if least is None else builder.icmp_signed("<", found, least)
+                least = found if less is None else builder.select(less, found, least)
+            store(builder, least, best, builder.mul(builder.add(begin, loop.index), row), at)
+
+
+@intrinsic
+def emit_extend_joint(
+    _context: Any, cost: Any, other: Any, joint: Any, turns: Any, states: Any, ways: Any
+) -> tuple[Any, Any]:
+    """One step of `extend_joint`, arrays as addresses."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        cost_, other_, joint_, turns_, states_, ways_ = arguments
         kind = ir.FunctionType(COSTS, (COSTS, COSTS))
         add = cgutils.get_or_insert_function(builder.module, kind, f"llvm.uadd.sat.v{LANES}i8")
-        for number in range(2 * SUBSETS):
-            u, p, q = number >> 2, number >> 1 & 1, number & 1
-            steps = (
-                load(builder, COSTS, first_, LANES * (2 * u + p)),
-                load(builder, COSTS, second_, LANES * (2 * u + q)),
-            )
-            store(builder, builder.call(add, steps), joint_, LANES * number)
         row = ir.Constant(I64, LANES)
         with cgutils.for_range(builder, states_, intp=I64) as loop:
             record = builder.mul(loop.index, ir.Constant(I64, 32))
             costs = []
             for u in range(2):
-                before, pair = (load(builder, I64, double_, record, 16 * u + 8 * part) for part in range(2))
-                steps = load(builder, COSTS, joint_, builder.mul(pair, row))
-                costs.append(builder.call(add, (load(builder, COSTS, cost_, builder.mul(before, row)), steps)))
+                before, number = (load(builder, I64, ways_, record, 16 * u + 8 * part) for part in range(2))
+                step = load(builder, COSTS, joint_, builder.mul(number, row))
+                costs.append(builder.call(add, (load(builder, COSTS, cost_, builder.mul(before, row)), step)))
             turn = builder.icmp_unsigned("<", costs[1], costs[0])
             store(builder, builder.select(turn, costs[1], costs[0]), other_, builder.mul(loop.index, row))
             store(builder, builder.bitcast(turn, MASK), turns_, builder.mul(loop.index, ir.Constant(I64, LANES // 8)))
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 8), generate
+    return types.void(*[types.intp] * 6), generate
 
 
 def _pointer(builder: Builder, kind: Any, base: Value, *offsets: Value | int) -> Value:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import mapped
-from ipaq_index.quantizer import choice, codebook, sample, scale, search, unbiased
+from ipaq_index.quantizer import choice, codebook, patterns, sample, scale, search, unbiased
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
@@ -22,7 +22,7 @@ from ipaq_index.quantizer.scale import (
     scale_range,
     typical_cosine,
 )
-from ipaq_index.quantizer.sharing import can_share
+from ipaq_index.quantizer.sharing import can_share, groups
 from ipaq_index.quantizer.spec import QuantizerSpec
 from ipaq_index.quantizer.transform import Transform
 from ipaq_index.quantizer.trellis import trellis, walk
@@ -116,11 +116,13 @@ class Quantizer:
 
     @property
     def rates(self) -> list[float]:
-        """Bits of each dimension; half of one where two share it."""
+        """Bits of each dimension; a part of them where several share a symbol."""
         if self.shared is None:
             return self.bits.tolist()
-        both = (self.shared > 0) | np.append(self.shared[1:] > 0, False)
-        return np.where(both, 0.5, self.bits).tolist()
+        rates = self.bits.astype(np.float64)
+        for first, size in groups(self.shared):
+            rates[first : first + size] /= size
+        return rates.tolist()
 
     @classmethod
     def fit(cls, x: Vectors, spec: QuantizerSpec, queries: Vectors | None = None, threads: int = 1) -> "Quantizer":
@@ -142,7 +144,8 @@ class Quantizer:
         Quantizer
         """
         asked = x if queries is None else queries
-        axes = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads)
+        joint = spec.encoding == "trellis" and spec.states >= patterns.LEAST_STATES
+        axes = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads, joint)
         fitted = axes.transform
         fit_rows, others = sample.apart(len(x), SET_ROWS[spec.encoding])
         y = choice.level_rows(axes, x, fit_rows, spec.seed)
@@ -150,6 +153,8 @@ class Quantizer:
         if spec.rounding == "stochastic":
             sets, reference = unbiased.fit_stochastic(y, spec.code_bits, spec.objective, threads)
             length = (reference, 0.0)
+        elif axes.together:
+            sets, length = codebook.fit_joint(y, axes.together, trellis(spec.states), threads)
         elif spec.encoding == "trellis":
             sets, length = codebook.fit_trellis(y, spec.code_bits, trellis(spec.states), threads)
         else:
@@ -312,7 +317,7 @@ class Quantizer:
             if found is None or found.shape != shape or found.dtype != dtype or not np.isfinite(found).all():
                 raise ValueError(f"section 'quantizer.{name}': expected finite {dtype} {shape}")
         if shared is not None and not (spec.encoding == "trellis" and can_share(arrays["bits"], shared)):
-            raise ValueError("section 'quantizer.shared': expected pairs of neighbours with a bit each")
+            raise ValueError("section 'quantizer.shared': expected 1 bit for two neighbours or 4 for some")
         own = arrays["bits"] if shared is None else arrays["bits"][shared == 0]
         if arrays["bits"].max() > MAX_BITS or int(own.sum()) != spec.code_bits:
             raise ValueError(

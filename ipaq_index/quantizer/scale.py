@@ -30,6 +30,10 @@ INFINITY = 0x7F800000  # as the bits of a float32
 # care, and a wider range takes a bit from the first state. Below it matters less: a vector shorter than all of the
 # sample has small scores whatever its scale.
 BELOW, ABOVE = 0.05, 0.25
+# Where long vectors are ever rarer by a power law, the longest of so many times the vectors of the sample are longer
+# still, and the best answers to most queries: heavy tails of 384-d at 4 bits find 0.013 more of the ten best than with
+# the quarter alone. A row that is coded with the largest scale there is, and should have a larger one, is clipped.
+LATER, TAIL = 256, 16
 
 
 def best_format(
@@ -76,10 +80,29 @@ def fitted_format(scales: npt.NDArray[np.float64], side_bits: int, state_bits: i
     if not len(positive):
         return ScaleFormat(state_bits, TWO_BYTES.base, TWO_BYTES.step << (16 - scale_bits))
     spread = max(positive.max() / positive.min(), LEAST_SPREAD)
-    ends = np.array([positive.min() / spread**BELOW, positive.max() * spread**ABOVE], dtype=np.float32)
+    above = max(spread**ABOVE, LATER ** tail(positive))
+    ends = np.array([positive.min() / spread**BELOW, positive.max() * above], dtype=np.float32)
     low, high = (int(end) for end in np.clip(ends, *RANGE).view(np.int32))
     step = max(1, -(-(high - low) // ((1 << scale_bits) - 2)))
     return ScaleFormat(state_bits, low - step, step)
+
+
+def tail(values: npt.NDArray[np.float64]) -> float:
+    """Return the power of their number by which the largest of some values grows, as the `TAIL` largest tell it.
+
+    Hill, "A simple general approach to inference about the tail of a distribution", Annals of Statistics 3, 1975: the
+    mean logarithm of these over the next.
+
+    Parameters
+    ----------
+    values : (m,) float64
+        Above 0; of fewer than four times `TAIL`, fewer tell it.
+    """
+    count = min(TAIL, len(values) // 4)
+    if not count:
+        return 0.0
+    largest = np.log(np.sort(values)[-count - 1 :])
+    return float((largest[1:] - largest[0]).mean())
 
 
 def _precision(scale_format: ScaleFormat) -> float:

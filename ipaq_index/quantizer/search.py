@@ -106,7 +106,7 @@ def choose_codes(y: Floats, tables: Tables, lengths: Lengths) -> Chosen:
 def encode_rows(y: Floats, tables: Tables, lengths: Lengths, symbols: Symbols, starts: Symbols, sums: Doubles) -> None:
     """Fill ``symbols``, ``starts`` and ``sums`` of `Chosen`."""
     m, d = y.shape
-    room = make_room(d, tables.states)
+    room = make_room(tables)
     unit = lines((d, LANES), np.float32)
     stretch, promising = empty(LANES, np.float32), empty(LANES, np.float32)
     factor, length = empty(LANES, np.float32), empty(LANES, np.float64)

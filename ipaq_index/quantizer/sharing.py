@@ -1,14 +1,18 @@
-"""One bit for two dimensions: a rate of 1/2.
+"""Symbols that several dimensions share.
 
 Below one bit a dimension, dimensions without any leave all of their variance. Of white vectors at half a bit, one bit
 for every second dimension leaves 0.64 of it; what theory allows is 0.5 (Shannon). So two neighbours may share a bit:
 both have four levels, and the bit takes the register of the trellis (`ipaq_index.quantizer.trellis`) a step for each,
 so that either's low bit of the level number is another one. That leaves 0.54 (256 states).
+
+Sparse vectors have symbols of four bits for patterns of up to eight neighbours: `ipaq_index.quantizer.patterns`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.quantizer.allocation import NIBBLE
+from ipaq_index.quantizer.joint import MOST_TOGETHER
 from ipaq_index.quantizer.trellis import Trellis
 
 LEAST_STATES = 8  # two steps with the same bit reach every other state of these, not of 4
@@ -73,25 +77,48 @@ def share(bits: npt.NDArray[np.uint8], errors: npt.NDArray[np.float64]) -> tuple
     return bits, shared
 
 
+def groups(shared: Flags) -> list[tuple[int, int]]:
+    """Return the first and how many there are of dimensions that share a symbol, for each symbol that is shared."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], shared > 0, [0]])))
+    return [(int(begin) - 1, int(end - begin) + 1) for begin, end in zip(ends[::2], ends[1::2], strict=True)]
+
+
 def can_share(bits: npt.NDArray[np.uint8], shared: Flags) -> bool:
-    """Return whether dimensions that share have one bit each, and no more than two of them the same."""
-    second = np.flatnonzero(shared)
-    if not np.isin(shared, (0, 1)).all() or 0 in second or (np.diff(second) == 1).any():
+    """Return whether dimensions that share have the bits of a symbol that may be: one of two, four of some."""
+    if not np.isin(shared, (0, 1)).all() or shared[0]:
         return False
-    return bool((bits[second] == 1).all() and (bits[second - 1] == 1).all())
+    for first, size in groups(shared):
+        own = bits[first : first + size]
+        known = size == 2 if own[0] == 1 else own[0] == NIBBLE and size <= MOST_TOGETHER
+        if not known or (own != own[0]).any():
+            return False
+    return True
 
 
-def double_steps(trellis: Trellis) -> npt.NDArray[np.int64]:
-    """Return where a state comes from by two steps with the same bit.
+def steps_together(trellis: Trellis, size: int) -> npt.NDArray[np.int64]:
+    """Return where a state comes from by some steps with the same bit.
 
     Returns
     -------
     (states, 2, 2) int64
-        By state after them and bit u: the state s before them, and ``4 u + 2 (s & 1) + (t & 1)``, t the state between.
+        By state after them and bit u: the state before them, and their kind: u and, bit by bit, the lowest bits of the
+        states that the steps begin with.
     """
     found = np.empty((trellis.states, 2, 2), dtype=np.int64)
     for u in range(2):
-        s = np.arange(trellis.states)
-        between = trellis.next_state[s, u]
-        found[trellis.next_state[between, u], u] = np.stack([s, 4 * u + 2 * (s & 1) + (between & 1)], axis=1)
+        before = np.arange(trellis.states)
+        state, kind = before, np.full(trellis.states, u)
+        for _ in range(size):
+            kind = 2 * kind + (state & 1)
+            state = trellis.next_state[state, u]
+        found[state, u] = np.stack([before, kind], axis=1)
     return found
+
+
+def all_ways(trellis: Trellis, shared: Flags) -> npt.NDArray[np.int64]:
+    """Return `steps_together` by size, those that there are."""
+    sizes = {size for _, size in groups(shared)}
+    ways = np.zeros((max(sizes, default=-1) + 1, trellis.states, 2, 2), dtype=np.int64)
+    for size in sizes:
+        ways[size] = steps_together(trellis, size)
+    return ways

@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from ipaq_index.arrays import empty, lines, zeros
 from ipaq_index.inner import emitted, inner
+from ipaq_index.quantizer.joint import Joint, joint_costs, make_joint
 from ipaq_index.quantizer.lanes import (
     LANES,
     ROW,
     SHORT_ROW,
     SUBSETS,
     emit_extend,
-    emit_extend_both,
+    emit_extend_joint,
     emit_lower,
     emit_read,
     emit_steps,
@@ -62,9 +63,9 @@ class Tables(NamedTuple):
         Units of cost in a squared distance of 1, the most that one of the first dimensions may cost for paths to stay
         below `FAR`, and the most that a dimension may cost.
     shared : (d,) uint8
-        1 where a dimension has the bit of the one before it; see `ipaq_index.quantizer.sharing`.
-    double : (states, 2, 2) int64
-        See `ipaq_index.quantizer.sharing.double_steps`; empty where no dimension shares.
+        1 where a dimension has the symbol of the one before it; see `ipaq_index.quantizer.sharing`.
+    ways : (sizes, states, 2, 2) int64
+        By number of dimensions that share, `ipaq_index.quantizer.sharing.steps_together`; empty where none does.
     """
 
     bits: npt.NDArray[np.uint8]
@@ -76,7 +77,7 @@ class Tables(NamedTuple):
     starts: int
     scale: Floats
     shared: npt.NDArray[np.uint8]
-    double: npt.NDArray[np.int64]
+    ways: npt.NDArray[np.int64]
 
 
 class Room(NamedTuple):
@@ -84,10 +85,10 @@ class Room(NamedTuple):
 
     Attributes
     ----------
-    step, second : (4, 32) uint8
-        What each subset costs beyond the nearest of the four; of the second dimension that shares a bit.
-    joint : (8, 32) uint8
-        What both cost that share a bit, numbered as in `double_steps`.
+    step : (4, 32) uint8
+        What each subset costs beyond the nearest of the four.
+    joint : Joint
+        The same of dimensions that share a symbol.
     least : (32,) uint8
         What was taken off the costs at last.
     rank : (d, 32) uint16
@@ -100,8 +101,7 @@ class Room(NamedTuple):
     """
 
     step: Costs
-    second: Costs
-    joint: Costs
+    joint: Joint
     least: Costs
     rank: npt.NDArray[np.uint16]
     cost: Costs
@@ -109,16 +109,16 @@ class Room(NamedTuple):
 
 
 @inner
-def make_room(d: int, states: int) -> Room:
+def make_room(tables: Tables) -> Room:
     """Return working memory for `best_paths`."""
+    d = len(tables.bits)
     return Room(
         empty((SUBSETS, LANES), np.uint8),
-        empty((SUBSETS, LANES), np.uint8),
-        empty((2 * SUBSETS, LANES), np.uint8),
+        make_joint(tables.shared),
         empty(LANES, np.uint8),
         empty((d, LANES), np.uint16),
-        lines((2, states, LANES), np.uint8),
-        empty((d, states), np.uint32),
+        lines((2, tables.states, LANES), np.uint8),
+        empty((d, tables.states), np.uint32),
     )
 
 
@@ -195,20 +195,29 @@ def back(unit: Floats, tables: Tables, room: Room, state: Turns, symbols: Symbol
         low = 1 if s & top else 0
         for u in range(2):
             before[2 * s + u] = 2 * (s ^ low * tables.feedback ^ u * tables.tap) + low
-    subset, leading = zeros(LANES, np.uint32), zeros(LANES, np.uint32)
+    subset, kind = zeros(LANES, np.uint32), zeros(LANES, np.uint32)
     one = np.uint32(1)  # without a sign, indices need not be looked at for being negative
     sums[:] = 0
+    begin, size = len(room.joint.picks), 0
     for j in range(len(tables.bits) - 1, -1, -1):
-        if tables.shared[j]:
-            turns = room.turns[j]
+        if tables.shared[j] and size == 0:  # the last of some that share: they are one step
+            size = 2
+            while tables.shared[j - size + 1]:
+                size += 1
+            begin -= 2 << size
+            turns, member = room.turns[j], size
             for i in range(LANES):
                 u = (turns[state[i]] >> np.uint32(i)) & one
-                came = tables.double[state[i], u]
-                state[i], kind = came[0], np.uint32(came[1])
-                subset[i], leading[i] = (u << one) + (kind & one), kind >> one
-        elif j + 1 < len(tables.bits) and tables.shared[j + 1]:
+                came = tables.ways[size, state[i], u]
+                state[i], kind[i] = came[0], np.uint32(came[1])
+        if size:
+            member -= 1
             for i in range(LANES):
-                subset[i] = leading[i]
+                symbol = np.uint32(room.joint.picks[begin + kind[i], i])
+                parity = (kind[i] >> np.uint32(size - 1 - member)) & one
+                subset[i] = ((symbol & one) << one) + parity
+                room.rank[j, i] = SUBSETS * (symbol >> one) + subset[i]  # what `nearest_level` reads right
+            size = size if member else 0
         elif tables.bits[j]:
             turns = room.turns[j]
             for i in range(LANES):
@@ -266,22 +275,26 @@ def forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np
     """
     room.cost[0, :] = FAR
     room.cost[0, : tables.starts] = 0
-    half, count, memory = 0, 0, tables.states.bit_length() - 1
+    half, count, memory, begin = 0, 0, tables.states.bit_length() - 1, 0
     for j in range(len(tables.bits)):
-        if tables.bits[j]:
-            target, middles = stretch * unit[j], (2 << int(tables.bits[j])) - SUBSETS
+        if tables.bits[j] and not tables.shared[j]:
+            middles = (2 << int(tables.bits[j])) - SUBSETS
             most = early if count < memory else tables.scale[2]
-            step = room.second if tables.shared[j] else room.step
-            steps(target, tables.levels[j], tables.middles[j, :middles], tables.scale[0], most, step, room.rank[j])
-            if j + 1 < len(tables.bits) and tables.shared[j + 1]:
-                continue  # both at once
             before, after = room.cost[half], room.cost[1 - half]
-            if tables.shared[j]:
-                extend_both(before, after, room.step, room.second, room.joint, room.turns[j], tables.double)
+            size = 1
+            while j + size < len(tables.bits) and tables.shared[j + size]:
+                size += 1
+            if size > 1:
+                limits = np.array([tables.scale[0], 2 * most], dtype=np.float32)
+                joint_costs(unit, stretch, tables.levels, j, size, int(tables.bits[j]), limits, room.joint, begin)
+                extend_joint(before, after, room.joint.costs, room.turns[j + size - 1], tables.ways[size])
+                begin += 2 << size
             else:
+                target, levels = stretch * unit[j], tables.levels[j]
+                steps(target, levels, tables.middles[j, :middles], tables.scale[0], most, room.step, room.rank[j])
                 extend(before, after, room.step, room.turns[j], tables.feedback, tables.tap)
             half, count = 1 - half, count + 1
-            if count >= memory and count % (PERIOD >> tables.shared[j]) == 0:
+            if count >= memory and count % (PERIOD if size == 1 else PERIOD // 2) == 0:
                 lower(after, room.least)
     return half
 
@@ -325,18 +338,11 @@ def extend(cost: Costs, after: Costs, step: Costs, turns: Turns, feedback: int, 
                 turns[state] |= np.uint32(by1 < by0) << np.uint32(i)
 
 
-def extend_both(
-    cost: Costs, after: Costs, step: Costs, second: Costs, joint: Costs, turns: Turns, double: npt.NDArray[np.int64]
-) -> None:
-    """Do what `extend` does for two dimensions that share a bit, whose costs together are put into ``joint``."""
+def extend_joint(cost: Costs, after: Costs, joint: Costs, turns: Turns, ways: npt.NDArray[np.int64]) -> None:
+    """Do what `extend` does for dimensions that share a symbol, whose costs together are ``joint``."""
     turns[:] = 0
-    for u in range(2):
-        for p in range(2):
-            for q in range(2):
-                both = step[2 * u + p].astype(np.int64) + second[2 * u + q]
-                joint[4 * u + 2 * p + q] = np.minimum(both, FAR)
     for state in range(len(cost)):
-        (s0, kind0), (s1, kind1) = double[state]
+        (s0, kind0), (s1, kind1) = ways[state]
         for i in range(LANES):
             by0 = min(int(cost[s0, i]) + int(joint[kind0, i]), FAR)
             by1 = min(int(cost[s1, i]) + int(joint[kind1, i]), FAR)
@@ -349,8 +355,9 @@ def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: n
     def emitted(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: np.float32) -> int:
         room.cost[0, :] = FAR
         room.cost[0, : tables.starts] = 0
-        limits = empty(2, np.float32)
+        limits, together = empty(2, np.float32), empty(2, np.float32)
         limits[0], limits[1] = early, tables.scale[2]
+        together[0] = tables.scale[0]
         split = 1
         while 2 * split <= tables.tap:
             split *= 2
@@ -359,27 +366,31 @@ def _forward(unit: Floats, stretch: Floats, tables: Tables, room: Room, early: n
         levels, middles, scale = tables.levels.ctypes.data, tables.middles.ctypes.data, tables.scale.ctypes.data
         step, rank, cost = room.step.ctypes.data, room.rank.ctypes.data, room.cost.ctypes.data
         turns, least, most = room.turns.ctypes.data, room.least.ctypes.data, limits.ctypes.data
-        second, joint, double = room.second.ctypes.data, room.joint.ctypes.data, tables.double.ctypes.data
+        joint, ways, way_bytes = room.joint.costs.ctypes.data, tables.ways.ctypes.data, 32 * tables.states
         width, size = 4 * tables.levels.shape[1], LANES * tables.states
-        half, count, memory = 0, 0, 0
+        half, count, memory, begin = 0, 0, 0, 0
         while 1 << memory < tables.states:
             memory += 1
         for j in range(len(tables.bits)):
-            if tables.bits[j]:
+            if tables.bits[j] and not tables.shared[j]:
                 quads = (1 << (np.int64(tables.bits[j]) - 1)) - 1
                 row, here, limit = y + j * ROW, rank + j * SHORT_ROW, most + (0 if count < memory else 4)
-                own = second if tables.shared[j] else step
-                emit_steps(row, multiple, levels + j * width, middles + j * width, quads, scale, limit, here, own)
-                if j + 1 < len(tables.bits) and tables.shared[j + 1]:
-                    continue
                 before, after = cost + half * size, cost + (1 - half) * size
-                turn = turns + LANES // 8 * j * tables.states
-                if tables.shared[j]:
-                    emit_extend_both(before, after, step, second, joint, turn, tables.states, double)
+                members = 1
+                while j + members < len(tables.bits) and tables.shared[j + members]:
+                    members += 1
+                turn = turns + LANES // 8 * (j + members - 1) * tables.states
+                if members > 1:
+                    together[1] = 2 * (early if count < memory else tables.scale[2])
+                    own = int(tables.bits[j])
+                    joint_costs(unit, stretch, tables.levels, j, members, own, together, room.joint, begin)
+                    emit_extend_joint(before, after, joint, turn, tables.states, ways + members * way_bytes)
+                    begin += 2 << members
                 else:
+                    emit_steps(row, multiple, levels + j * width, middles + j * width, quads, scale, limit, here, step)
                     emit_extend(before, after, step, turn, tables.states, tables.feedback, tables.tap, split)
                 half, count = 1 - half, count + 1
-                if count >= memory and count % (PERIOD >> tables.shared[j]) == 0:
+                if count >= memory and count % (PERIOD if members == 1 else PERIOD // 2) == 0:
                     emit_lower(after, tables.states, least)
         return half
 

@@ -61,7 +61,10 @@ class Layout:
         if shared is not None:
             widths[shared > 0] = 0
         self.pairs = _pairs(widths)
-        high = _high_bits(widths, self.pairs) if version == VERSION else _high_bits_1(widths, self.pairs)
+        if shared is not None and (bits[shared > 0] > 1).any():
+            high = widths  # half of a pattern's number tells little
+        else:
+            high = _high_bits(widths, self.pairs) if version == VERSION else _high_bits_1(widths, self.pairs)
         self.first_pairs = _pairs(high)
         self.pieces = _place(_cut(high, widths - high), _cut(widths - high, 0), 2 * self.first_pairs, 2 * self.pairs)
         if shared is not None:
@@ -173,9 +176,12 @@ def _place(
 
 def _with_shared(pieces: Pieces, dimensions: npt.NDArray[np.int64]) -> Pieces:
     """Return the pieces and, for some dimensions, those of the dimension before, once more."""
-    more = pieces[np.isin(pieces[:, 0], dimensions - 1)].copy()
-    more[:, 0] += 1
-    table = np.concatenate([pieces, more])
+    table, waiting = pieces, dimensions
+    while len(waiting):
+        ready = waiting[~np.isin(waiting - 1, waiting)]
+        more = table[np.isin(table[:, 0], ready - 1)]
+        more[:, 0] += 1
+        table, waiting = np.concatenate([table, more]), np.setdiff1d(waiting, ready)
     return table[np.lexsort((-table[:, 1], table[:, 0]))]
 
 

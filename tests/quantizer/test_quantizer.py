@@ -207,7 +207,7 @@ def test_auto_codes_dense_vectors_along_axes_of_the_sample():
     rng = np.random.default_rng(0)
     for x in (brute_force.clustered(2000, 24, seed=0), rng.standard_t(3, (2000, 24)), rng.standard_normal((2000, 24))):
         x = x.astype(np.float32)
-        fitted, origin = choice.fit(x, x, 0.5, code_bits=72)
+        fitted, origin, _ = choice.fit(x, x, 0.5, code_bits=72)
         expected = transform.fit(x, x, 0.5)
         assert origin == "sample"
         for part in ("mean", "forward", "dual"):
@@ -217,7 +217,7 @@ def test_auto_codes_dense_vectors_along_axes_of_the_sample():
 def test_own_axes_are_weighted_and_counted_from_the_most_frequent_value():
     x = sparse("zeros") + np.float32(3)
     q = np.random.default_rng(1).standard_normal((500, 24)).astype(np.float32) * np.linspace(1, 3, 24, dtype=np.float32)
-    fitted, origin = choice.fit(x, q, 1.0, code_bits=48)
+    fitted, origin, _ = choice.fit(x, q, 1.0, code_bits=48)
     assert origin == "own"
     np.testing.assert_array_equal(fitted.mean, np.full(24, 3, dtype=np.float32))
     weights = np.diag(fitted.forward)

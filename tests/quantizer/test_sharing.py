@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import ipaq_index as iq
-from ipaq_index.quantizer import Quantizer, QuantizerSpec, codebook, sharing
-from ipaq_index.quantizer.trellis import STATES, trellis
+from ipaq_index.quantizer import Quantizer, QuantizerSpec, codebook, patterns, sharing
+from ipaq_index.quantizer.joint import MOST_TOGETHER
+from ipaq_index.quantizer.trellis import STATES, trellis, walk
 from ipaq_index.scan.layout import BLOCK, Layout
 from tests.quantizer.test_trellis import level_sets, searched
 
@@ -54,22 +55,36 @@ def test_what_cannot_be_shared():
         shared = np.zeros(5, dtype=np.uint8)
         shared[second] = 1
         assert sharing.can_share(bits, shared) == fits
+    for bits, shared, fits in (
+        ([4] * 5, [0, 1, 1, 1, 1], True),
+        ([4] * 9, [0, *[1] * 8], False),
+        ([4, 4, 3, 0, 0], [0, 1, 1, 0, 0], False),
+        ([5, 5, 0, 0, 0], [0, 1, 0, 0, 0], False),
+        ([4, 4, 1, 1, 0], [0, 1, 0, 1, 0], True),
+    ):
+        assert sharing.can_share(np.array(bits, dtype=np.uint8), np.array(shared, dtype=np.uint8)) == fits
+    bits = np.array([1, 1, 1, 2, 0], dtype=np.uint8)
     assert not sharing.can_share(bits, np.array([0, 2, 0, 0, 0], dtype=np.uint8))
 
 
 @pytest.mark.parametrize("states", STATES)
-def test_two_steps_with_one_bit(states):
+@pytest.mark.parametrize("size", range(2, MOST_TOGETHER + 1))
+def test_steps_with_one_bit(states, size):
     next_state = trellis(states).next_state
-    double = sharing.double_steps(trellis(states))
+    ways = sharing.steps_together(trellis(states), size)
+    for state, u in product(range(states), (0, 1)):
+        before, kind = ways[state, u]
+        s, parities = before, []
+        for _ in range(size):
+            parities.append(s & 1)
+            s = next_state[s, u]
+        assert s == state
+        assert kind == int("".join(map(str, [u, *parities])), 2)
     reached = {0}
     for _ in range(8):
-        reached = {int(next_state[next_state[s, u], u]) for s in reached for u in (0, 1)}
-    assert (len(reached) == states) == (states >= sharing.LEAST_STATES)
-    for state, u in product(range(states), (0, 1)):
-        before, kind = double[state, u]
-        between = next_state[before, u]
-        assert next_state[between, u] == state
-        assert kind == 4 * u + 2 * (before & 1) + (between & 1)
+        reached = {int(after) for after in range(states) for u in (0, 1) if ways[after, u, 0] in reached}
+    if states >= (sharing.LEAST_STATES if size == 2 else patterns.LEAST_STATES):
+        assert len(reached) == states
 
 
 def shared_sets(seed):
@@ -116,15 +131,56 @@ def test_vector_code_is_its_twin(states):
         np.testing.assert_array_equal(ours, twin)
 
 
-def test_layout_stores_a_shared_bit_once():
-    bits, shared = (
-        np.array([3, 1, 1, 1, 1, 1, 1, 1], dtype=np.uint8),
-        np.array([0, 0, 1, 0, 1, 0, 0, 0], dtype=np.uint8),
-    )
+@pytest.mark.parametrize("states", [32, 256])
+def test_vector_code_of_patterns_is_its_twin(states):
+    sets = pattern_sets([4, 1, 8, 2], states)
+    y = np.random.default_rng(2).standard_normal((32, 15)).astype(np.float32)
+    for ours, twin in zip(searched(y, sets, states, 4), searched(y, sets, states, 4, python=True), strict=True):
+        np.testing.assert_array_equal(ours, twin)
+
+
+def pattern_sets(sizes, seed):
+    """Return sets of groups of these sizes."""
+    rng = np.random.default_rng(seed)
+    shared = np.concatenate([[0] + [1] * (size - 1) for size in sizes])
+    levels = np.zeros((len(shared), 512), dtype=np.float32)
+    levels[:, :32] = rng.standard_normal((len(shared), 32))
+    alone = np.flatnonzero((shared == 0) & np.append(shared[1:] == 0, True))
+    levels[alone, :32] = np.sort(levels[alone, :32], axis=1)
+    return codebook.LevelSets(np.full(len(shared), 4, dtype=np.uint8), levels, shared.astype(np.uint8))
+
+
+@pytest.mark.parametrize(("states", "starts"), [(32, 32), (256, 2)])
+def test_best_path_through_patterns_is_the_best_of_all(states, starts):
+    sets, next_state = pattern_sets([3, 1, 2], 3), trellis(states).next_state
+    y = (0.5 * np.random.default_rng(1).standard_normal((32, 6))).astype(np.float32)  # no cost reaches its limit
+    symbols, first, sums, _, unit = searched(y, sets, states, starts)
+    assert (symbols[:, [0, 1, 4]] == symbols[:, [1, 2, 5]]).all()
+    best = np.full(32, np.inf)
+    for start, a, b, c in product(range(starts), *[range(16)] * 3):
+        state, error = start, np.zeros(32)
+        for j, symbol in enumerate((a, a, a, b, c, c)):
+            error += (y[:, j] - sets.levels[j, 2 * symbol + (state & 1)]) ** 2
+            state = next_state[state, symbol & 1]
+        best = np.minimum(best, error)
+    decoded = np.empty_like(y)
+    walk(np.ascontiguousarray(symbols), first, sets.bits, sets.levels, next_state, decoded)
+    assert (first < starts).all()
+    np.testing.assert_allclose(((y - decoded) ** 2).sum(1), best, atol=3 / unit)  # each step is off by half a unit
+    np.testing.assert_allclose(sums, [(y * decoded).sum(1), (decoded**2).sum(1)], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bits", "shared"),
+    [([3, 1, 1, 1, 1, 1, 1, 1], [0, 0, 1, 0, 1, 0, 0, 0]), ([4, 4, 4, 0, 4, 4, 4, 4], [0, 1, 1, 0, 0, 1, 1, 1])],
+)
+def test_layout_stores_a_shared_symbol_once(bits, shared):
+    bits, shared = np.array(bits, dtype=np.uint8), np.array(shared, dtype=np.uint8)
     layout = Layout(bits, shared=shared)
     assert layout.code_bytes == 1
     symbols = np.random.default_rng(0).integers(0, 1 << bits, (BLOCK + 3, 8)).astype(np.uint8)
-    symbols[:, [2, 4]] = symbols[:, [1, 3]]
+    for j in np.flatnonzero(shared):
+        symbols[:, j] = symbols[:, j - 1]
     blocks, rest = layout.empty(2)
     layout.pack(symbols, blocks, rest, 0)
     np.testing.assert_array_equal(layout.unpack(blocks, rest, np.arange(len(symbols))), symbols)

@@ -58,7 +58,7 @@ def decode(symbols, start, sets, next_state):
 def searched(y, sets, states, starts, python=False):
     """Return symbols, first states and sums of the best paths to 32 vectors as they are."""
     tables = codebook.trellis_tables(sets, trellis(states), starts)
-    room = viterbi.make_room(len(sets.bits), states)
+    room = viterbi.make_room(tables)
     symbols, first = np.empty(y.T.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
     sums, ones = np.empty((2, len(y)), dtype=np.float32), np.ones(len(y), dtype=np.float32)
     best_paths = viterbi.best_paths if python else compiled(viterbi.best_paths)
@@ -95,7 +95,8 @@ def test_paths_begin_where_they_may():
     sets, t = level_sets([3] * 12), trellis(256)
     y = np.random.default_rng(5).standard_normal((viterbi.LANES, 12)).astype(np.float32)
     y[:, :6] *= np.linspace(1, 30, viterbi.LANES, dtype=np.float32)[:, None]  # far from all levels: costs reach 255
-    tables, room = codebook.trellis_tables(sets, t, 2), viterbi.make_room(12, 256)
+    tables = codebook.trellis_tables(sets, t, 2)
+    room = viterbi.make_room(tables)
     symbols, first = np.empty(y.T.shape, dtype=np.uint8), np.empty(len(y), dtype=np.uint8)
     sums, ones = np.empty((2, len(y)), dtype=np.float32), np.ones(len(y), dtype=np.float32)
     compiled(viterbi.find)(np.ascontiguousarray(y.T), ones, tables, room, tables.scale[2], symbols, first, sums)
