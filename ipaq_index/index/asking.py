@@ -183,14 +183,14 @@ class Asking(Stored):
         """
         content = self._trained("search")
         k, k_factor = _neighbours(k, content), as_count(k_factor, "k_factor")
-        alone = content.alone if nprobe is None and filter is None and not return_std else None
-        if alone is not None and alone.fits(thread_count(threads, self._config.threads)):
-            table = plain(q, self.dim) if self.metric != "cosine" else None
-            table = self._queries(q, "q") if table is None else table
-            found = alone.top(table, k) if len(table) == 1 else None
+        unseen = plain(q, self.dim) if self.metric != "cosine" else None
+        table = self._queries(q, "q") if unseen is None else unseen
+        if len(table) == 1 and filter is None and not return_std:
+            found = self._found_alone(content, table, k, nprobe, threads)
             if found is not None:
-                return self._told(content, final(found[0], table, content.l2), found[1])
-        table = self._queries(q, "q")
+                return self._told(content, *found)
+        if unseen is not None:
+            table = self._queries(q, "q")
         search = self._asked(content, table, nprobe, filter, threads)
         scores, rows = search.top(k, k_factor)
         return self._told(content, scores, rows, search.std(rows) if return_std else None)
@@ -376,6 +376,18 @@ class Asking(Stored):
     def info(self) -> dict[str, Any]:
         """Return what there is to know about the index, JSON-able: parameters, sizes, lists, bytes of memory."""
         return info(self._config, self._content, self.nprobe)
+
+    def _found_alone(
+        self, content: Content, q: Scores, k: int, nprobe: NProbe, threads: int | None
+    ) -> tuple[Scores, Ids] | None:
+        """Return scores and rows for one query; None where it is better asked like more, or a value may be wrong."""
+        alone, lists = content.alone, 1
+        if content.partition is not None or nprobe is not None:
+            lists = min(self._lists_to_probe(nprobe), content.nlist)
+        if alone is None or not alone.fits(lists, thread_count(threads, self._config.threads)):
+            return None
+        found = alone.top(q, k, lists)
+        return None if found is None else (final(found[0], q, content.l2), found[1])
 
     def _asked(
         self, content: Content, q: Scores, nprobe: NProbe, filter: npt.ArrayLike | None, threads: int | None

@@ -86,9 +86,10 @@ class Content:
 
     @cached_property
     def alone(self) -> Alone | None:
-        """What one query needs, where that is all there is to search: no lists, no finer vectors."""
-        flat = self.partition is None and self.rows.codec is None
-        return Alone.of(self.quantizer, *self.view) if flat else None
+        """What one query needs, where neither a graph of centroids nor finer vectors have a say."""
+        if self.rows.codec is not None or (self.partition is not None and self.partition.has_graph):
+            return None
+        return Alone.of(self.quantizer, self.partition, self.spans, *self.view)
 
     @cached_property
     def spans(self) -> Ids:

@@ -24,6 +24,14 @@ Lists = npt.NDArray[np.int64]
 def best_lists(
     scores: Vectors, weights: Vectors, shifts: Vectors, allowed: npt.NDArray[np.bool_], lists: Lists, offsets: Vectors
 ) -> None:
+    """Rank lists, as `rank`."""
+    rank(scores, weights, shifts, allowed, lists, offsets)
+
+
+@inner
+def rank(
+    scores: Vectors, weights: Vectors, shifts: Vectors, allowed: npt.NDArray[np.bool_], lists: Lists, offsets: Vectors
+) -> None:
     """Fill ``lists`` with the columns of each row's largest keys, best first, ties by column; ``offsets`` with scores.
 
     A key is ``weight * score + shift``. A threshold is sought that a few more keys than wanted reach, and these are
@@ -44,11 +52,13 @@ def best_lists(
             columns[count] = column
             count += 1
     wanted = min(count, lists.shape[1])
-    lists[:, wanted:], offsets[:, wanted:] = -1, 0
     keys = empty(-(-count // LANES) * LANES, np.float32)
-    keys[:] = -np.inf
+    for n in range(count, len(keys)):
+        keys[n] = -np.inf
     order, chosen, bits = empty(count, np.int64), empty(count + 1, np.int64), recast(keys, np.int32)
     for q in range(scores.shape[0]):
+        for place in range(wanted, lists.shape[1]):
+            lists[q, place], offsets[q, place] = -1, 0
         if len(allowed) == 0:
             for n in range(count):
                 keys[n] = scores[q, n] * weights[n] + shifts[n] + np.float32(0)  # which is never minus zero

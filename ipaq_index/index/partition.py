@@ -57,17 +57,27 @@ class Partition:
     centroids : (nlist, d) float32
     weights, shifts : (nlist,) float32
         Lists rank by ``weights * <q, centroid> + shifts``.
+
+    Attributes
+    ----------
+    columns : (d, nlist) float32
+        Centroids on their side.
     """
 
     def __init__(self, centroids: Vectors, weights: Vectors, shifts: Vectors) -> None:
         self.centroids, self.weights, self.shifts = centroids, weights, shifts
         self.nlist = len(centroids)
-        self._columns = np.ascontiguousarray(centroids.T)
+        self.columns = np.ascontiguousarray(centroids.T)
         self._halves = (-0.5 * np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64)).astype(np.float32)
         self._near = self._best = None
         if self.nlist >= GRAPH_LISTS:
             self._near = _graph(centroids)
             self._best = _graph(self._lifted())
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether there are so many centroids that a graph finds the nearest ones."""
+        return self._best is not None
 
     @classmethod
     def fit(cls, x: Vectors, nlist: int, l2: bool, seed: int, threads: int) -> "Partition":
@@ -161,19 +171,19 @@ class Partition:
             lists = self._best.search(lifted, nprobe, params=_effort(2 * nprobe))[1]
             return Probes(lists, dots(q, self.centroids, lists))
         if nprobe == self.nlist:
-            return Probes(np.tile(np.arange(self.nlist), (len(q), 1)), product(q, self._columns))
+            return Probes(np.tile(np.arange(self.nlist), (len(q), 1)), product(q, self.columns))
         allowed = np.ones(0, dtype=np.bool_) if among is None else among
         lists = np.empty((len(q), nprobe), dtype=np.int64)
         offsets = np.empty((len(q), nprobe), dtype=np.float32)
         for first in range(0, len(q), PROBING):
             part = slice(first, first + PROBING)
-            scores = product(q[part], self._columns)
+            scores = product(q[part], self.columns)
             best_lists(scores, self.weights, self.shifts, allowed, lists[part], offsets[part])
         return Probes(lists, offsets)
 
     def ranks(self, q: Vectors) -> Lists:
         """Return the place of every list in each query's order of probing, (nq, nlist)."""
-        keys = product(q, self._columns) * self.weights + self.shifts
+        keys = product(q, self.columns) * self.weights + self.shifts
         order = np.argsort(-keys, axis=1, kind="stable")
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.broadcast_to(np.arange(self.nlist), order.shape), 1)

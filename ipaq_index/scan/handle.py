@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Iterator
 from functools import cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -21,27 +21,10 @@ from numba.np.numpy_support import from_dtype
 from ipaq_index.inner import emitted, instructions
 from ipaq_index.scan.isa import NAMES, Avx2, Avx512, Isa, Neon, Portable
 from ipaq_index.scan.layout import Layout
-from ipaq_index.scan.packed import CodeBook, Floats, Integers, Meaning, Rows
+from ipaq_index.scan.packed import CodeBook, Integers, Meaning, Rows
 
 I64 = ir.IntType(64)
 MARKS = {Portable: np.int8, Neon: np.int16, Avx2: np.int32, Avx512: np.int64}
-
-
-class Parts(NamedTuple):
-    """What a query needs of an index.
-
-    Attributes
-    ----------
-    rows, meaning : Rows, Meaning
-        Codes and what they mean.
-    dual, mean : (d, d), (d,) float32
-        Queries are projected with them.
-    """
-
-    rows: Rows
-    meaning: Meaning
-    dual: Floats
-    mean: Floats
 
 
 def mark(isa: Isa) -> Any:
@@ -64,8 +47,11 @@ def _marked(number: Any) -> Any:
     return emitted
 
 
-def handle(parts: Parts) -> Integers:
-    """Return addresses and shapes of all arrays, and other numbers, in their order; good while the arrays live."""
+def handle(parts: Any) -> Integers:
+    """Return addresses and shapes of the arrays of some tuples, and their numbers, in their order.
+
+    It is good while the arrays live.
+    """
     return np.array(list(_numbers(parts)), dtype=np.int64)
 
 
@@ -79,13 +65,18 @@ def _numbers(part: Any) -> Iterator[int]:
         yield part
 
 
-def opened(numbers: Integers, side: Any, bias: Any) -> Parts:
-    """Return what `handle` was made of; ``side`` and ``bias`` are numbers of the types of these arrays."""
-    left = iter(numbers.tolist())
-    return _opened(_type_of_parts(typeof(side), typeof(bias)), left)
+def opened(numbers: Integers, side: Any, bias: Any) -> tuple[Rows, Meaning]:
+    """Return the codes that `handle` was made of; ``side`` and ``bias`` are numbers of the types of these arrays."""
+    found: tuple[Rows, Meaning] = from_numbers(codes_type(typeof(side), typeof(bias)), numbers)
+    return found
 
 
-def _opened(kind: Any, numbers: Iterator[int]) -> Any:
+def from_numbers(kind: Any, numbers: Integers) -> Any:
+    """Return what `handle` was made of, a tuple of a type of numba's."""
+    return _made(kind, iter(numbers.tolist()))
+
+
+def _made(kind: Any, numbers: Iterator[int]) -> Any:
     if isinstance(kind, types.Array):
         address, shape = next(numbers), tuple(next(numbers) for _ in range(kind.ndim))
         dtype = np.dtype(kind.dtype.name)
@@ -94,17 +85,22 @@ def _opened(kind: Any, numbers: Iterator[int]) -> Any:
         array.flags.writeable = False
         return array
     if isinstance(kind, types.BaseTuple):
-        values = [_opened(one, numbers) for one in kind]
+        values = [_made(one, numbers) for one in kind]
         return kind.instance_class(*values) if isinstance(kind, types.BaseNamedTuple) else tuple(values)
     return next(numbers)
 
 
 @instructions(opened)
 def _emit_opened(_context: Any, numbers: Any, side: Any, bias: Any) -> Any:
-    result = _type_of_parts(side, bias)
+    result = codes_type(side, bias)
+    return result(numbers, side, bias), emit_from_numbers(result)
+
+
+def emit_from_numbers(result: Any) -> Any:
+    """Return the generator of LLVM code for `from_numbers`; the numbers, a contiguous array, are its first argument."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first = make_array(numbers)(context, builder, arguments[0]).data
+        first = make_array(signature.args[0])(context, builder, arguments[0]).data
         place = 0
 
         def following() -> Any:
@@ -114,10 +110,8 @@ def _emit_opened(_context: Any, numbers: Any, side: Any, bias: Any) -> Any:
 
         def made(kind: Any) -> Any:
             if isinstance(kind, types.Array):
-                array, size = (
-                    make_array(kind)(context, builder),
-                    context.get_abi_sizeof(context.get_data_type(kind.dtype)),
-                )
+                array = make_array(kind)(context, builder)
+                size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
                 address = following()
                 shape = [following() for _ in range(kind.ndim)]
                 strides = [ir.Constant(I64, size)]
@@ -132,20 +126,22 @@ def _emit_opened(_context: Any, numbers: Any, side: Any, bias: Any) -> Any:
 
         return made(result)
 
-    return result(numbers, side, bias), generate
+    return generate
 
 
-def _type_of_parts(side: Any, bias: Any) -> Any:
-    arrays = (_of(types.uint8, 3), _of(types.uint8, 3), _of(side), _of(bias), _of(types.uint32))
-    rows = types.NamedTuple((*arrays, types.intp), Rows)
-    return types.NamedTuple((rows, _type_of_meaning(), _of(types.float32, 2), _of(types.float32)), Parts)
+def codes_type(side: Any, bias: Any) -> Any:
+    """Return the type of (rows, meaning) whose side and bias are arrays of some types."""
+    arrays = (array_type(types.uint8, 3), array_type(types.uint8, 3), array_type(side), array_type(bias))
+    rows = types.NamedTuple((*arrays, array_type(types.uint32), types.intp), Rows)
+    return types.Tuple((rows, _meaning_type()))
 
 
-def _of(dtype: Any, ndim: int = 1) -> Any:
+def array_type(dtype: Any, ndim: int = 1) -> Any:
+    """Return the type of contiguous arrays that are read only."""
     return types.Array(dtype, ndim, "C", readonly=True)
 
 
 @cache
-def _type_of_meaning() -> Any:
+def _meaning_type() -> Any:
     bits, levels = np.ones(1, dtype=np.uint8), np.zeros((1, 2), dtype=np.float32)
     return typeof(CodeBook(Layout(bits), levels, np.zeros((1, 2), dtype=np.uint8), (0, 0, 1)).meaning)

@@ -51,14 +51,31 @@ def test_tables_that_round_to_zeros_hide_no_neighbours():
 
 
 @pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
+@pytest.mark.parametrize("nlist", [None, 8])
 @pytest.mark.parametrize("removed", [[], [5, 17, 599]])
-def test_one_call_finds_what_its_steps_find(metric, removed):
-    """With ``nprobe``, which a flat index has no use for, projection, scan and sorting are calls of their own."""
+def test_one_call_finds_what_its_steps_find(metric, nlist, removed):
+    """With ``return_std`` projection, choice of lists, scan and sorting are calls of their own."""
     x = clustered(700, 10, seed=2)
-    index = Index(10, metric=metric, threads=1).build(x[:600])
+    index = Index(10, metric=metric, nlist=nlist, threads=1).build(x[:600])
     index.remove(removed)
-    for query in (*x[600:640], np.zeros(10, dtype=np.float32)):
-        for k in (1, 10, 610):
-            found, expected = index.search(query, k), index.search(query, k, nprobe=1)
+    for query in (*x[600:630], np.zeros(10, dtype=np.float32)):
+        for k, nprobe in ((1, None), (10, 3), (10, 8), (610, 20)):
+            found, expected = (
+                index.search(query, k, nprobe=nprobe),
+                index.search(query, k, nprobe=nprobe, return_std=True),
+            )
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("query", [np.zeros(10, np.float32), np.zeros((1, 10), ">f4"), np.zeros(20)[::2]])
+def test_values_are_looked_at_however_they_come(query):
+    index = Index(10).build(clustered(100, 10, seed=2))
+    index.search(query)
+    query.flat[3] = np.nan
+    with pytest.raises(ValueError, match="q: expected finite float32 values, got nan at row 0, column 3"):
+        index.search(query)
+    query.flat[3] = 1e16
+    with pytest.raises(ValueError, match="q: expected values up to 1e\\+15"):
+        index.search(query)
+    index.search(np.full(10, 9e14, dtype=np.float32))

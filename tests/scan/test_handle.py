@@ -42,6 +42,6 @@ def test_arrays_come_back(options):
     index = Index(20, **options).build(x)
     index.remove([3])
     alone = index._content.alone
-    assert len(alone.parts.rows.words) > 0
+    assert len(alone.codes[0].words) > 0
     for found in (handle.opened, compiled):
-        assert_alike(found(alone.handle, alone.side, alone.bias), alone.parts)
+        assert_alike(found(alone.handles[0], alone.side, alone.bias), alone.codes)
