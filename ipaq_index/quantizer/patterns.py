@@ -18,7 +18,9 @@ from ipaq_index.quantizer.joint import MOST_TOGETHER
 PATTERNS = 1 << NIBBLE
 LEAST_STATES = 32  # of a trellis: with 16, five steps with the same bit do not reach every state from every other
 LEAST_RATE = NIBBLE / MOST_TOGETHER  # bits a dimension
-MOST_RATE = 2.0  # bits a dimension up to which patterns are tried: beyond, levels of their own do well
+# Bits a dimension up to which patterns are tried. At 3 they gain 0.027 of recall@10 (sparse, 384-d) and lose 0.005
+# (counts): beyond, coordinates do as well alone.
+MOST_RATE = 3.0
 LEAST_KEPT = 0.75  # share of the coordinates that must get any
 ITERATIONS = 15  # of k-means
 HALVINGS = 40  # of a range of logarithms

@@ -14,7 +14,7 @@ def sparse(n, seed, d=D):
     return (rng.standard_exponential((n, d)) * (rng.random((n, d)) < 0.1)).astype(np.float32)
 
 
-@pytest.mark.parametrize("bits", [24, 32, 48, 64, 96])
+@pytest.mark.parametrize("bits", [24, 32, 48, 64, 96, 144])
 def test_every_symbol_has_as_many_coordinates_as_bits_ask(bits):
     even = patterns.sizes(np.ones(D), bits)
     assert len(even) == bits // 4 and sum(even) == D
@@ -24,7 +24,7 @@ def test_every_symbol_has_as_many_coordinates_as_bits_ask(bits):
 
 
 def test_where_patterns_do_not_suit():
-    assert patterns.sizes(np.ones(D), 2 * D + 8) is None
+    assert patterns.sizes(np.ones(D), 3 * D + 8) is None
     assert patterns.sizes(np.ones(D), D // 4) is None
     assert patterns.sizes(np.concatenate([np.ones(10), np.zeros(D - 10)]), D) is None
     # coordinates that would get less than nothing are left out, and the last
