@@ -57,6 +57,16 @@ def recast(array: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
     return array.view(dtype)
 
 
+def fill(array: npt.NDArray[Any], value: Any) -> None:
+    """Set all elements of a contiguous array to one value."""
+    array[...] = value
+
+
+def in_rows(array: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """Return the memory of a contiguous array as rows of so many elements."""
+    return array.reshape(-1, width)
+
+
 @instructions(empty)
 def _empty(context: Any, shape: Any, dtype: Any) -> Any:
     return _made(shape, dtype, zero=False)
@@ -138,6 +148,43 @@ def _recast(context: Any, array: Any, dtype: Any) -> Any:
         return impl_ret_borrowed(context, builder, result, new._getvalue())
 
     return result(array, dtype), generate
+
+
+@instructions(fill)
+def _fill(context: Any, array: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole = make_array(array)(context, builder, arguments[0])
+        element = context.cast(builder, arguments[1], value, array.dtype)
+        with cgutils.for_range(builder, whole.nitems) as loop:
+            builder.store(element, builder.gep(whole.data, [loop.index]))
+        return context.get_dummy_value()
+
+    return types.void(array, value), generate
+
+
+@instructions(in_rows)
+def _in_rows(context: Any, array: Any, width: Any) -> Any:
+    result = array.copy(ndim=2)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        old = make_array(array)(context, builder, arguments[0])
+        new = make_array(result)(context, builder)
+        columns = context.cast(builder, arguments[1], width, types.intp)
+        size = old.itemsize
+        shape, strides = [builder.udiv(old.nitems, columns), columns], [builder.mul(columns, size), size]
+        whole = ir.ArrayType(size.type, 2)
+        populate_array(
+            new,
+            data=old.data,
+            shape=_packed(builder, whole, shape),
+            strides=_packed(builder, whole, strides),
+            itemsize=size,
+            meminfo=old.meminfo,
+            parent=old.parent,
+        )
+        return impl_ret_borrowed(context, builder, result, new._getvalue())
+
+    return result(array, width), generate
 
 
 def _packed(builder: Any, kind: Any, numbers: list[Any]) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.arrays import empty, recast, zeros
+from ipaq_index.arrays import empty, in_rows, recast, zeros
 from ipaq_index.inner import inner
 
 LANES = 64  # sums kept apart, so that numba adds vectors
@@ -125,11 +125,11 @@ def threshold(keys: Vectors, count: int, wanted: int) -> np.float32:
     if 2 * wanted >= count:
         return np.float32(-np.inf)
     sums, squares = zeros(LANES, np.float32), zeros(LANES, np.float32)
-    table = keys.reshape(-1, LANES)
+    parts = in_rows(keys, LANES)
     for part in range(count // LANES):
         for n in range(LANES):
-            sums[n] += table[part, n]
-            squares[n] += table[part, n] * table[part, n]
+            sums[n] += parts[part, n]
+            squares[n] += parts[part, n] * parts[part, n]
     seen = max(1, count // LANES * LANES)
     total, square = np.float32(0), np.float32(0)
     for n in range(LANES):
@@ -157,10 +157,10 @@ def threshold(keys: Vectors, count: int, wanted: int) -> np.float32:
 @inner
 def reaching(keys: Vectors, least: np.float32) -> int:
     """Return how many keys are not below ``least``."""
-    counts, table = zeros(LANES, np.int32), keys.reshape(-1, LANES)
-    for part in range(len(table)):
+    counts, parts = zeros(LANES, np.int32), in_rows(keys, LANES)
+    for part in range(len(parts)):
         for n in range(LANES):
-            counts[n] += np.int32(table[part, n] >= least)
+            counts[n] += np.int32(parts[part, n] >= least)
     total = 0
     for n in range(LANES):
         total += counts[n]
@@ -170,7 +170,7 @@ def reaching(keys: Vectors, least: np.float32) -> int:
 @inner
 def beyond(keys: Vectors, least: np.float32, chosen: Lists) -> int:
     """Fill ``chosen`` with the places of keys that are not below ``least``; return their number. Padding stays out."""
-    held, steps, last = 0, keys.reshape(-1, STEP), len(chosen) - 1
+    held, steps, last = 0, in_rows(keys, STEP), len(chosen) - 1
     for step in range(len(steps)):
         promising = np.int32(0)
         for n in range(STEP):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ipaq_index.arrays import empty, recast, zeros
+from ipaq_index.arrays import empty, fill, in_rows, recast, zeros
 from ipaq_index.inner import inner
 from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, counted, decode, next_product, scale
 from ipaq_index.scan.frame import Frame, Weights, make_frame, make_weights
@@ -174,7 +174,8 @@ def aim_group(
         frame.start[g] = weights.start[q]
         frame.bars[0, g], frame.bars[1, g] = inverse[q], shifts[first + g] * inverse[q]
         frame.bars[2, g] = floors[q]
-    frame.bars[2, queries:] = np.inf
+    for g in range(queries, GROUP):
+        frame.bars[2, g] = np.inf
     return queries
 
 
@@ -198,11 +199,11 @@ def sample(
     k, size, queries = best.keys.shape[1], rows.size, len(best.floors)
     turns = -(-2 * k // BLOCK)
     parts, turn = empty((queries, turns, BLOCK), np.float32), zeros(queries, np.int64)
-    parts[:] = -np.inf
+    fill(parts, -np.inf)
     sums, scales, biases, bars, with_bias = frame.sums, tile.scales, tile.biases, frame.bars, len(rows.bias) > 0
     words, table_words = recast(weights.values, np.int32), recast(frame.tables, np.int32)
     nothing, hidden = empty(queries, np.float32), zeros((2, BLOCK), np.float32)
-    nothing[:] = -np.inf
+    fill(nothing, -np.inf)
     for number in range(0, len(lists.spans), SAMPLED_LISTS):
         begin, stop = lists.begins[number], lists.begins[number + 1]
         count = 0
@@ -230,11 +231,12 @@ def sample(
                             low += biases[place, i] * bars[0, g]
                         low = (low + bars[1, g]) - scales[place, i] * slack + hidden[place, i]
                         parts[q, part, i] = low if low > parts[q, part, i] else parts[q, part, i]
-            frame.above[:] = 0
+            fill(frame.above, 0)
     reached = empty(turns * BLOCK, np.int32)  # how many parts have as much
+    whole = in_rows(parts, turns * BLOCK)
     for q in range(queries):
-        of_query = parts[q].ravel()
-        reached[:] = 0
+        of_query = whole[q]
+        fill(reached, 0)
         for n in range(len(of_query)):
             low = of_query[n]
             for other in range(len(reached)):
@@ -280,7 +282,8 @@ def scan_tile(
     words, members, shifts = rows.words, lists.members, lists.shifts
     table, numbers, counts, floors, slack = waiting.table, waiting.numbers, waiting.counts, best.floors, weights.slack
     lows, in_lows, k, (first, queries) = waiting.lows, waiting.lows.ctypes.data, best.keys.shape[1], group
-    full, size, many, heaps = waiting.room - BLOCK, rows.size, k > MANY, waiting.lows.reshape(len(floors), -1)
+    full, size, many = waiting.room - BLOCK, rows.size, k > MANY
+    heaps = in_rows(lows, lows.shape[1] * LANES)
     kth = 0 if many else -(-k // LANES) * LANES - k
     place = 0
     while True:
