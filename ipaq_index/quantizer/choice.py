@@ -26,11 +26,11 @@ FITTED_ROWS, MEASURED_ROWS, QUERIES, LEAST_ROWS = 8_192, 2_048, 256, 64
 # up to three times as much error as of all, and recall lies between: a score that is too low loses a place to one
 # that is too high.
 BEST = 0.4
-# Bits a dimension from which on random axes are tried for dense vectors too. Below, `python -m eval.axes` shows no gain
-# but for heavy tails, and it would be a tenth of the time of training.
+# Bits a dimension from which on random axes are tried for dense vectors too. Below, `python -m eval.axes` shows no
+# gain, and it would be a tenth of the time of training.
 MANY_BITS = 5
 # Axes of the sample suit its rows, those measured included, better than later ones. Of 12 kinds of data at 1 to 8 bits
-# (`python -m eval.axes`), recall with the axes taken is within 0.01 of the best, but for counts at 1 bit (0.014 less).
+# (`python -m eval.axes`), recall with the axes taken is within 0.01 of the best, but for white ones at 2 bits (0.014).
 HANDICAP = 1.05
 # Codes are measured without a trellis, which takes more off the error of patterns than off that of levels for each
 # dimension: where patterns pay it leaves 0.14 to 0.5 of it, of that of levels twice as much (0.3 to 0.6; 8 kinds of
