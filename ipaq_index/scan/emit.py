@@ -3,7 +3,6 @@
 Arrays come as addresses; `ipaq_index.scan.block` says what they hold.
 """
 
-from functools import reduce
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -48,7 +47,7 @@ def scales(builder: Builder, kind: Any, side: Value, lanes: int, scale_format: l
 
 def scored(
     builder: Builder, g: int, sums: list[Value], row_scales: list[Value], biases: list[Value] | None, bars: Bars
-) -> tuple[list[Value], list[Value], Value]:
+) -> list[Value]:
     """Turn sums into scores and compare them with the floor.
 
     Parameters
@@ -64,24 +63,39 @@ def scored(
 
     Returns
     -------
-    scores : list of <lanes x float>
-    above : list of <lanes x i1>
+    list of <lanes x i1>
         Whether a score is not below the floor.
-    found : i1
-        Whether any is not.
     """
-    kind = floats(sums[0].type.count)
-    shift, floor = (broadcast(builder, kind, base, 4 * g) for base in (bars.shift, bars.floor))
-    scores, above = [], []
+    return [_reached(builder, g, part, bars) for part in _scaled(builder, g, sums, row_scales, biases, bars)]
+
+
+def any_scored(
+    builder: Builder, g: int, sums: list[Value], row_scales: list[Value], biases: list[Value] | None, bars: Bars
+) -> Value:
+    """Return i1: whether `scored` has any. Which score is largest does not depend on the shift, which all have."""
+    first, *others = _scaled(builder, g, sums, row_scales, biases, bars)
+    for other in others:
+        first = builder.select(builder.fcmp_ordered(">", first, other), first, other)
+    mask = ir.IntType(first.type.count)
+    return builder.icmp_unsigned("!=", builder.bitcast(_reached(builder, g, first, bars), mask), ir.Constant(mask, 0))
+
+
+def _scaled(
+    builder: Builder, g: int, sums: list[Value], row_scales: list[Value], biases: list[Value] | None, bars: Bars
+) -> list[Value]:
+    """Return scores without the shift."""
+    kind, scores = floats(sums[0].type.count), []
     for number, part in enumerate(sums):
         score = builder.fmul(row_scales[number], builder.sitofp(part, kind))
         if biases is not None:
             score = builder.fadd(score, builder.fmul(biases[number], broadcast(builder, kind, bars.inverse, 4 * g)))
-        scores.append(builder.fadd(score, shift))
-        above.append(builder.fcmp_ordered(">=", scores[-1], floor))
-    mask = ir.IntType(kind.count)
-    found = builder.bitcast(reduce(builder.or_, above), mask)
-    return scores, above, builder.icmp_unsigned("!=", found, ir.Constant(mask, 0))
+        scores.append(score)
+    return scores
+
+
+def _reached(builder: Builder, g: int, score: Value, bars: Bars) -> Value:
+    shift, floor = (broadcast(builder, score.type, base, 4 * g) for base in (bars.shift, bars.floor))
+    return builder.fcmp_ordered(">=", builder.fadd(score, shift), floor)
 
 
 def broadcast(builder: Builder, vector: Any, base: Value, offset: int) -> Value:

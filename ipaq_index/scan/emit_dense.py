@@ -21,6 +21,7 @@ from ipaq_index.scan.emit import (
     Bars,
     Builder,
     Value,
+    any_scored,
     broadcast,
     call,
     floats,
@@ -366,8 +367,8 @@ def _compare(
     """
     lanes = sums[0].type.count
     mask = ir.IntType(lanes)
-    _, above, any_above = scored(builder, g, sums, row_scales, biases, bars)
-    with builder.if_then(any_above, likely=False):
+    with builder.if_then(any_scored(builder, g, sums, row_scales, biases, bars), likely=False):
+        above = scored(builder, g, sums, row_scales, biases, bars)
         rows = ir.IntType(lanes * len(sums))
         bits = ir.Constant(rows, 0)
         for number, (part, signs) in enumerate(zip(sums, above, strict=True)):

@@ -288,5 +288,5 @@ def _above(
         if biases is not None:
             added.append(emit.load(builder, emit.floats(16), biases, 4 * first))
     places = emit.Bars(*(builder.add(bars, ir.Constant(emit.I64, 4 * n)) for n in range(3)))
-    _, above, _ = emit.scored(builder, 0, halves, of_rows, added or None, places)
+    above = emit.scored(builder, 0, halves, of_rows, added or None, places)
     return emit.shuffle(builder, above[0], above[1], list(range(BLOCK)))
