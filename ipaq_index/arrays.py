@@ -130,22 +130,11 @@ def _recast(context: Any, array: Any, dtype: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         old = make_array(array)(context, builder, arguments[0])
-        new = make_array(result)(context, builder)
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(result.dtype)))
         shape, strides = (cgutils.unpack_tuple(builder, part) for part in (old.shape, old.strides))
         shape[-1] = builder.udiv(builder.mul(shape[-1], old.itemsize), size)
         strides[-1] = size
-        whole = ir.ArrayType(size.type, array.ndim)
-        populate_array(
-            new,
-            data=builder.bitcast(old.data, context.get_data_type(result.dtype).as_pointer()),
-            shape=_packed(builder, whole, shape),
-            strides=_packed(builder, whole, strides),
-            itemsize=size,
-            meminfo=old.meminfo,
-            parent=old.parent,
-        )
-        return impl_ret_borrowed(context, builder, result, new._getvalue())
+        return _seen(context, builder, old, result, shape, strides)
 
     return result(array, dtype), generate
 
@@ -168,23 +157,26 @@ def _in_rows(context: Any, array: Any, width: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         old = make_array(array)(context, builder, arguments[0])
-        new = make_array(result)(context, builder)
-        columns = context.cast(builder, arguments[1], width, types.intp)
-        size = old.itemsize
+        columns, size = context.cast(builder, arguments[1], width, types.intp), old.itemsize
         shape, strides = [builder.udiv(old.nitems, columns), columns], [builder.mul(columns, size), size]
-        whole = ir.ArrayType(size.type, 2)
-        populate_array(
-            new,
-            data=old.data,
-            shape=_packed(builder, whole, shape),
-            strides=_packed(builder, whole, strides),
-            itemsize=size,
-            meminfo=old.meminfo,
-            parent=old.parent,
-        )
-        return impl_ret_borrowed(context, builder, result, new._getvalue())
+        return _seen(context, builder, old, result, shape, strides)
 
     return result(array, width), generate
+
+
+def _seen(context: Any, builder: Any, old: Any, result: Any, shape: list[Any], strides: list[Any]) -> Any:
+    """Return the memory of an array as one of another type."""
+    new, whole = make_array(result)(context, builder), ir.ArrayType(old.itemsize.type, result.ndim)
+    populate_array(
+        new,
+        data=builder.bitcast(old.data, context.get_data_type(result.dtype).as_pointer()),
+        shape=_packed(builder, whole, shape),
+        strides=_packed(builder, whole, strides),
+        itemsize=strides[-1],
+        meminfo=old.meminfo,
+        parent=old.parent,
+    )
+    return impl_ret_borrowed(context, builder, result, new._getvalue())
 
 
 def _packed(builder: Any, kind: Any, numbers: list[Any]) -> Any:
