@@ -27,6 +27,7 @@ MARGIN = np.float32(4)  # standard deviations by which products may be below a r
 FEW_DIMENSIONS = np.float32(3)  # whose errors are no chance: so many may be off by the most there is
 FEW_NIBBLES = 16  # tables of so few have their roundings taken at the worst: where values repeat, these are no chance
 FAR = np.float32(1 << 30)
+STEEP = 1e30  # largest tilt: that of subnormal scores would be infinite, and times 0 not a number
 TINY = np.float32(1e-22)  # least step, so that biases up to 10^16 times its inverse are finite
 
 Bytes = npt.NDArray[np.uint8]
@@ -154,7 +155,7 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
     for nibble in range(nibbles):
         least, spans[nibble] = start_at_zero(table, nibble)
         base += least
-    step, tilt, bias, spread = _step(spans, nibbles), np.float32(u / POWER), 0.0, 0.0
+    step, tilt, bias, spread = _step(spans, nibbles), np.float32(min(u / POWER, STEEP)), 0.0, 0.0
     for nibble in range(nibbles):
         total, once, twice = round_entries(table, nibble, spans[nibble], step, tilt, meaning.shares, lookups)
         mean = np.float64(once / total)
