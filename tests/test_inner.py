@@ -99,3 +99,39 @@ def test_no_memory_is_lost():
     after = rtsys.get_allocation_stats()
     assert after.alloc - before.alloc == after.free - before.free
     np.testing.assert_array_equal(kept[1][1, 0], [0, 1])
+
+
+@inner
+def first_of(one, two):
+    return one
+
+
+@inner
+def turned(one, two, turns):
+    pair = one, two
+    for n in range(turns):
+        one, two = two, arrays.zeros(len(one), np.float64)
+        two[0] = n
+    return one, two, pair
+
+
+@njit
+def borrowed(turns):
+    ones = first_of(arrays.zeros(50, np.float64), 0)
+    ones[:] = 1
+    one, two, pair = turned(ones, first_of(first_of(ones, 1) * 2, 2), turns)
+    other = arrays.zeros(50, np.float64)  # takes the place of what was freed
+    other[:] = 9
+    return one, two, pair, first_of(other, 3)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 5])
+def test_arguments_are_borrowed(turns):
+    _nrt_python.memsys_enable_stats()
+    for expected, found in zip(borrowed.py_func(turns), borrowed(turns), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    before = rtsys.get_allocation_stats()
+    for _ in range(5):
+        borrowed(turns)
+    after = rtsys.get_allocation_stats()
+    assert after.alloc - before.alloc == after.free - before.free > 0
