@@ -331,6 +331,19 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     np.testing.assert_allclose(step * (start + sums), levels + margin, atol=step * (0.5 * 6 + 1))
 
 
+@pytest.mark.parametrize("size", [0, 1e-44, 1e-38, 1e-20, 1e15])
+def test_tables_of_tiny_and_large_queries(size):
+    packed, _, _ = case(64, [4, 3, 1, 8, 0, 2] * 8, seed=3)  # two parts
+    meaning = packed.codebook.meaning
+    p = (np.random.default_rng(1).standard_normal(48) * size).astype(np.float32)
+    lut, twin = np.zeros((2, meaning.first_pairs, 2, 64), np.uint8)
+    start, step = compiled(fill_lookups)(p, meaning, 3.0, lut)
+    assert fill_lookups(p, meaning, 3.0, twin) == (start, step)
+    assert 0 < step < np.inf
+    np.testing.assert_array_equal(lut, twin)
+    assert lut.any() == (size > 1e-22)
+
+
 def test_certain_weights_bound_every_score():
     packed, _, _ = case(400, [4, 3, 1, 8, 0, 2], states=4)
     meaning = packed.codebook.meaning
