@@ -62,7 +62,8 @@ class Content:
     def empty(cls, quantizer: Quantizer, partition: Partition | None, l2: bool, codec: FineCodec | None) -> "Content":
         """Return a content without vectors; ``codec`` says how finer vectors are kept, if they are."""
         q = quantizer
-        codebook = scan.CodeBook(scan.Layout(q.bits, shared=q.shared), q.levels, q.next_state, q.scale_format)
+        layout = scan.Layout(q.bits, shared=q.shared)
+        codebook = scan.CodeBook(layout, q.levels, q.next_state, q.scale_format, q.discrete)
         rows = CodeRows.empty(codebook, codec, np.dtype(f"u{q.side_bytes}"), l2)
         runs = Runs.filled(np.zeros(1 if partition is None else partition.nlist, dtype=np.int64))
         return cls(quantizer, partition, l2, rows, runs, IdMap(runs))

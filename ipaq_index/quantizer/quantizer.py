@@ -79,6 +79,8 @@ class Quantizer:
         With one state, the meaning of a symbol does not depend on those before it.
     scale_format : ScaleFormat
         Of the side codes.
+    discrete : bool
+        Whether most coordinates have no more values than levels; see `sample.discrete`.
     """
 
     def __init__(
@@ -90,9 +92,10 @@ class Quantizer:
         scale_format: ScaleFormat,
         variances: Vectors | None = None,
         cosine: float | None = None,
+        discrete: bool = False,
     ) -> None:
         self.spec, self.bits, self.levels, self.scale_format = spec, sets.bits, sets.levels, scale_format
-        self.shared = sets.shared
+        self.shared, self.discrete = sets.shared, discrete
         self._transform, self._length, self._cosine = fitted, length, cosine
         self._variances = np.zeros(spec.dim, dtype=np.float32) if variances is None else variances
         if spec.encoding == "trellis":
@@ -113,6 +116,10 @@ class Quantizer:
     def side_bytes(self) -> int:
         """Bytes of a side code."""
         return self.spec.side_bytes
+
+    @property
+    def _level_counts(self) -> npt.NDArray[np.int64]:
+        return 1 << self.bits.astype(np.int64) + (self.spec.encoding == "trellis")
 
     @property
     def rates(self) -> list[float]:
@@ -172,6 +179,7 @@ class Quantizer:
         cosine = typical_cosine(y[: len(rest)], decoded[: len(rest)])
         all_scales = ratios / cosine
         y, scales, decoded = y[: len(rest)], all_scales[: len(rest)], decoded[: len(rest)]
+        discrete = axes.origin == "own" and sample.discrete(y, draft._level_counts)
         error, share = _relative_error(y, decoded, scales), 2 ** (-2 / spec.dim)
         # Theory does not know zeros, which cost nothing or, from the wrong state, much.
         if most and axes.origin == "own":
@@ -184,7 +192,7 @@ class Quantizer:
             fewer = cls(spec, fitted, sets, length, ScaleFormat(scale_format.state_bits, 0, 0), cosine=1.0)
             cosine = typical_cosine(y[:START_ROWS], fewer._tried(y[:START_ROWS])[1])
             scale_format = best_format(ratios / cosine, error, share, spec.dim, 8 * spec.side_bytes, most)
-        return cls(spec, fitted, sets, draft._length, scale_format, _variances(y, decoded, scales), cosine)
+        return cls(spec, fitted, sets, draft._length, scale_format, _variances(y, decoded, scales), cosine, discrete)
 
     def encode(self, x: Vectors, first_row: int = 0, threads: int = 1) -> Codes:
         """Choose codes for vectors.
@@ -293,7 +301,8 @@ class Quantizer:
         if self.shared is not None:
             arrays["shared"] = self.shared
         meta = {"spec": self.spec.to_dict(), "scale_format": list(self.scale_format), "length": list(self._length)}
-        return meta | ({"cosine": self._cosine} if self._cosine else {}), arrays
+        told = ("cosine", self._cosine), ("discrete", self.discrete)
+        return meta | {name: value for name, value in told if value}, arrays
 
     @classmethod
     def from_arrays(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Quantizer":
@@ -333,6 +342,7 @@ class Quantizer:
             checked_format(meta["scale_format"], 8 * spec.side_bytes, _most_start_bits(spec)),
             arrays["variances"],
             _cosine(meta.get("cosine")),
+            meta.get("discrete") is True,
         )
 
 

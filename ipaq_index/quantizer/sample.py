@@ -14,6 +14,7 @@ HELD_OUT, SOME_ROWS = 16, 1_024
 # Vectors of least and of largest length that scales are measured on too. Without, the longest of 40,000 later ones lie
 # beyond all scales, and are the best answers: 0.03 of recall@10 where lengths differ much ("norms", 96-d, 4 bits).
 EXTREMES = 32
+FEW_VALUES = 4  # rows for each value but the most frequent one, of a coordinate that has few values
 LEAST_CHANGE = 1.1  # of a variance that is worth a change
 KERNEL = np.sqrt(5)  # half the width of Epanechnikov's kernel of variance 1
 
@@ -43,6 +44,19 @@ def extremes(x: Vectors, mean: Vectors) -> Vectors:
     if len(x) > 2 * EXTREMES:
         x = x[np.argpartition(away, (EXTREMES, len(x) - EXTREMES))[np.r_[:EXTREMES, -EXTREMES:0]]]
     return x
+
+
+def discrete(y: Vectors, levels: npt.NDArray[np.int64]) -> bool:
+    """Return whether most coordinates, of (m, d), have no more values than levels, as counts and marks have.
+
+    Then levels tell values and, by their distance from these, how far the row was stretched to be coded: what is left
+    of one coordinate, when its high bits are known, goes with what is left of the others.
+    """
+    rows, coded = np.sort(y[:SOME_ROWS], axis=0), levels > 1
+    values = 1 + (rows[1:] != rows[:-1]).sum(0)
+    others = (rows != 0).sum(0)  # than the most frequent one, from which coordinates are counted
+    few = (values <= levels) & (values - 1 <= others / FEW_VALUES)
+    return bool(2 * few[coded].sum() > coded.sum())
 
 
 def prepared(y: Vectors, size: int, axes_rows: int, seed: int) -> Vectors:

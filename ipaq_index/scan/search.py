@@ -247,6 +247,8 @@ def _search(
 
 def few_queries(packed: PackedCodes, lists: int) -> float:
     """Return how many queries a list are scanned by look-ups, at the most less than that."""
+    if packed.codebook.discrete:
+        return 1
     few_of_all = FEW_OF_TWO_PARTS if packed.rest.shape[1] else FEW
     queries = few_of_all if lists == 1 else FEW_OF_LISTS
     if packed.codebook.trellis:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ipaq_index import Index
+from ipaq_index import Index, load, save
 from tests.brute_force import clustered
 
 
@@ -79,3 +79,21 @@ def test_values_are_looked_at_however_they_come(query):
     with pytest.raises(ValueError, match="q: expected values up to 1e\\+15"):
         index.search(query)
     index.search(np.full(10, 9e14, dtype=np.float32))
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+def test_counts_are_found_alone(bits, tmp_path):
+    """Levels of a row go together where coordinates have few values: look-ups would overlook one neighbour in ten."""
+    x = np.random.default_rng(0).poisson(0.5, (1040, 64)).astype(np.float32)
+    index = Index(64, bits=bits).build(x[:1000])
+    assert index._content.quantizer.discrete
+    save(index, tmp_path / "counts.ipaq")
+    for one in (index, load(tmp_path / "counts.ipaq")):
+        together = index.search(x[1000:], k=10)[0]
+        alone = np.concatenate([one.search(query, k=10)[0] for query in x[1000:]])
+        np.testing.assert_array_equal(alone, together)
+
+
+def test_sparse_vectors_are_no_counts():
+    x = np.random.default_rng(0).standard_exponential((1000, 64)) * (np.random.default_rng(1).random((1000, 64)) < 0.1)
+    assert not Index(64, bits=4).train(x)._content.quantizer.discrete
