@@ -35,7 +35,7 @@ def _even_bits(errors: np.ndarray, budget: int) -> np.ndarray:
     return (share + (np.arange(len(errors)) < rest)).astype(np.uint8)
 
 
-def _own_scales(sums: np.ndarray, cosine: float | None) -> np.ndarray:
+def _own_scales(sums: np.ndarray, cosine: float | None = None) -> np.ndarray:
     """Return factors that leave no error along any vector."""
     return scale_factors(sums)
 
