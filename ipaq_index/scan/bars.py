@@ -14,8 +14,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.np.arrayobj import make_array
 
-from ipaq_index.arrays import empty, instructions, zeros
-from ipaq_index.inner import inner
+from ipaq_index.arrays import empty, zeros
+from ipaq_index.inner import inner, instructions
 from ipaq_index.scan.emit import I16, I32, I64, Builder, Value, floats, ints, load, shuffle, splat, spread, store
 from ipaq_index.scan.emit_lookups import BAR_BITS
 from ipaq_index.scan.frame import Frame

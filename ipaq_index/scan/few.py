@@ -241,7 +241,7 @@ def score(
                 value += shifts[place]
                 key = min(keys[place], value * query.inverse)
                 if held == k and not before(key, row, best_keys[0], best_rows[0]):
-                    continue  # numba counts references to arrays that are handed on: 50 ns for each row
+                    continue  # as `push` would; not to call it for rows that stay out saves 2 % of a lone query
                 held = push(best_keys, best_rows, best_scores, held, key, row, value)
                 if held == k:
                     floors[q] = max(floors[q], best_keys[0])
