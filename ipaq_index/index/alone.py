@@ -22,6 +22,7 @@ from ipaq_index.index.validation import LARGEST
 from ipaq_index.inner import instructions
 from ipaq_index.interruptible import FIRST
 from ipaq_index.quantizer import Quantizer
+from ipaq_index.quantizer.narrow import NO_PANELS, Panels, accumulate_panels
 from ipaq_index.quantizer.product import accumulate_row
 from ipaq_index.scan.few import look_up
 from ipaq_index.scan.handle import array_type, emit_from_numbers, from_numbers, handle, mark, marked, opened
@@ -41,7 +42,9 @@ class Way(NamedTuple):
     Attributes
     ----------
     dual, mean : (d, d), (d,) float32
-        See `Quantizer.project`.
+        See `Quantizer.project`; (0, 0) where there are panels.
+    panels : Panels
+        ``dual`` in fewer bytes, or none.
     spans : (nlist, 2) int64
         First block of each list, and the one after its last.
     columns : (d, nlist) float32
@@ -52,6 +55,7 @@ class Way(NamedTuple):
 
     dual: Floats
     mean: Floats
+    panels: Panels
     spans: Ids
     columns: Floats
     weights: Floats
@@ -98,7 +102,9 @@ class Alone:
         """Take the arrays of an index."""
         none = np.empty((len(quantizer.mean), 0), dtype=np.float32), *np.empty((2, 0), dtype=np.float32)
         lists = none if partition is None else (partition.columns, partition.weights, partition.shifts)
-        way = Way(quantizer.dual, quantizer.mean, np.ascontiguousarray(spans), *lists)
+        panels = quantizer.panels
+        dual = quantizer.dual if panels is None else none[0][:0, :0]
+        way = Way(dual, quantizer.mean, panels or NO_PANELS, np.ascontiguousarray(spans), *lists)
         codes = packed.rows(words), packed.codebook.meaning
         side, bias = codes[0].side.dtype.type(0), codes[0].bias.dtype.type(0)
         work = packed.count * len(codes[1].active) / len(spans) if few_queries(packed, len(spans)) > 1 else math.inf
@@ -142,7 +148,7 @@ def answer(
         Whether the values of the query are as they should be.
     """
     rows, meaning = opened(codes, side, bias)
-    dual, mean, spans, columns, weights, shifts = opened_way(way)
+    dual, mean, panels, spans, columns, weights, shifts = opened_way(way)
     squares, offset = np.float32(0), np.float32(0)
     for j in range(len(mean)):
         squares += q[0, j] * q[0, j]
@@ -150,7 +156,10 @@ def answer(
     if not squares <= np.float32(LARGEST * LARGEST):  # NaN is not
         return False
     p = zeros((1, len(mean)), np.float32)
-    accumulate_row(q[0], dual, p[0])
+    if len(dual):
+        accumulate_row(q[0], dual, p[0])
+    else:
+        accumulate_panels(q[0], panels, p[0])
     begins, probes, probe_shifts = zeros(2, np.int64), zeros((1, nprobe), np.int64), zeros((1, nprobe), np.float32)
     begins[1] = nprobe
     if len(weights):
@@ -185,4 +194,6 @@ def _emit_opened_way(_context: Any, numbers: Any) -> Any:
 def way_type() -> Any:
     """Return numba's type of a `Way`."""
     vector, matrix = array_type(types.float32), array_type(types.float32, 2)
-    return types.NamedTuple((matrix, vector, array_type(types.int64, 2), matrix, vector, vector), Way)
+    stacks = array_type(types.int8, 3), array_type(types.int16, 3)
+    panels = types.NamedTuple((*stacks, array_type(types.int64), matrix), Panels)
+    return types.NamedTuple((matrix, vector, panels, array_type(types.int64, 2), matrix, vector, vector), Way)

@@ -1,13 +1,14 @@
 """Vectors to codes and back."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.interruptible import mapped
-from ipaq_index.quantizer import choice, codebook, patterns, sample, scale, search, unbiased
+from ipaq_index.quantizer import choice, codebook, narrow, patterns, sample, scale, search, unbiased
 from ipaq_index.quantizer.allocation import MAX_BITS
 from ipaq_index.quantizer.codebook import LevelSets
 from ipaq_index.quantizer.product import product
@@ -153,6 +154,7 @@ class Quantizer:
         asked = x if queries is None else queries
         joint = spec.encoding == "trellis" and spec.states >= patterns.LEAST_STATES
         axes = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads, joint)
+        axes = axes._replace(transform=narrow.narrowed(axes.transform, x, spec.code_bits))
         fitted = axes.transform
         fit_rows, others = sample.apart(len(x), SET_ROWS[spec.encoding])
         y = choice.level_rows(axes, x, fit_rows, spec.seed)
@@ -272,6 +274,11 @@ class Quantizer:
     def dual(self) -> Vectors:
         """What `project` multiplies queries by, (d, d) float32."""
         return self._transform.dual
+
+    @cached_property
+    def panels(self) -> narrow.Panels | None:
+        """The same in 8 and 16 bits, if it is made of such."""
+        return narrow.panels(self._transform.dual)
 
     def score_std(self, p: Vectors, side: Side) -> Vectors:
         """Return the standard deviation of scores.
