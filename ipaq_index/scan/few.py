@@ -16,8 +16,9 @@ from ipaq_index.inner import inner
 from ipaq_index.scan.bars import bend, fill_bars, make_curve
 from ipaq_index.scan.block import scale
 from ipaq_index.scan.emit_lookups import TABLE
+from ipaq_index.scan.exact import known_parts
 from ipaq_index.scan.frame import fill_lookups, make_frame
-from ipaq_index.scan.kernel import Best, Lists, aim, known_parts
+from ipaq_index.scan.kernel import Best, Lists, aim
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.lookup import CHUNK, Candidates, collect, places
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows

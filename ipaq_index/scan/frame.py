@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipaq_index.arrays import zeros
+from ipaq_index.arrays import fill, zeros
 from ipaq_index.inner import inner
 from ipaq_index.scan.emit_lookups import BAR_BITS, SHARED
 from ipaq_index.scan.known import ENTRIES
@@ -28,6 +28,7 @@ FEW_DIMENSIONS = np.float32(3)  # whose errors are no chance: so many may be off
 FEW_NIBBLES = 16  # tables of so few have their roundings taken at the worst: where values repeat, these are no chance
 FAR = np.float32(1 << 30)
 STEEP = 1e30  # largest tilt: that of subnormal scores would be infinite, and times 0 not a number
+LANES = 16  # dimensions that weights are made of together
 TINY = np.float32(1e-22)  # least step, so that biases up to 10^16 times its inverse are finite
 
 Bytes = npt.NDArray[np.uint8]
@@ -179,9 +180,15 @@ def _step(spans: Floats, nibbles: int) -> np.float32:
     return max(widest / np.float32(TOP - SHARED), whole / np.float32(TOP_SUM - nibbles / 2), TINY)
 
 
+def make_weights(queries: int, meaning: Meaning) -> Weights:
+    """Return room for the weights of queries."""
+    values, (inverse, slack) = np.empty((queries, len(meaning.active)), np.int8), np.empty((2, queries), np.float32)
+    return Weights(values, np.empty(queries, np.int32), inverse, slack)
+
+
 @inner
-def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
-    """Return the weights of queries: a level is ``low + width u``, so its product with p is ``p low + (p width) u``.
+def fill_weights(p: Floats, meaning: Meaning, certain: bool, weights: Weights) -> None:
+    """Set the weights of queries: a level is ``low + width u``, so its product with p is ``p low + (p width) u``.
 
     Parameters
     ----------
@@ -190,31 +197,53 @@ def make_weights(p: Floats, meaning: Meaning, certain: bool) -> Weights:
     certain : bool
         Whether scores shall be no less than the exact ones; else, no less but for errors of `MARGIN`, and in a few
         dimensions certainly.
+    weights : Weights
+        Result.
     """
-    low, width, square, largest, mean, variance = meaning.grid
-    values = np.zeros((len(p), len(low)), dtype=np.int8)
-    start, inverse = zeros(len(p), np.int32), zeros(len(p), np.float32)
-    slack = zeros(len(p), np.float32)
+    given, active, fixed = meaning.grid, meaning.active, meaning.fixed
+    count = given.shape[1]
+    parts = -(-count // LANES)
+    grid, own = zeros((6, parts, LANES), np.float32), zeros((parts, LANES), np.float32)
+    whole, lanes = zeros((parts, LANES), np.int8), zeros((5, LANES), np.float32)
+    values, start, inverse, slack = weights
+    for i in range(count):
+        for row in range(6):
+            grid[row, i // LANES, i % LANES] = given[row, i]
+    low, width, square, largest, mean, variance = grid
+    tops, bases, uncertains, bounds, mosts = lanes
     for q in range(len(p)):
-        step, base, uncertain, bound, most = np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for i in range(len(low)):
-            j = meaning.active[i, 0]
-            step = max(step, abs(p[q, j] * width[i])) if j >= 0 else step
+        for i in range(count):
+            j = active[i, 0]
+            own[i // LANES, i % LANES] = p[q, j] if j >= 0 else np.float32(0)
+        fill(lanes, 0)
+        for part in range(parts):
+            for n in range(LANES):
+                most = abs(own[part, n] * width[part, n])
+                tops[n] = most if most > tops[n] else tops[n]
+        step = np.float32(0)
+        for n in range(LANES):
+            step = max(step, tops[n])
         step = max(step / np.float32(TOP_WEIGHT), TINY)
-        for j in range(p.shape[1]):
-            base += p[q, j] * meaning.fixed[j]
-        for i in range(len(low)):
-            j = meaning.active[i, 0]
-            if j >= 0:
-                exact = p[q, j] * width[i] / step
+        for part in range(parts):
+            for n in range(LANES):
+                value = own[part, n]
+                exact = value * width[part, n] / step
                 weight = np.rint(exact)
-                values[q, i] = np.int8(weight)
+                whole[part, n] = np.int8(weight)
                 error = (exact - weight) * step  # of a unit of u; its mean is known, what is left varies with u
-                base += p[q, j] * low[i] + error * mean[i]
-                uncertain += error * error * variance[i] + p[q, j] * p[q, j] * square[i]
-                off = abs(error) * np.float32(TOP_WEIGHT) + abs(p[q, j]) * largest[i]
-                bound, most = bound + off, max(most, off)
+                bases[n] += value * low[part, n] + error * mean[part, n]
+                uncertains[n] += error * error * variance[part, n] + value * value * square[part, n]
+                off = abs(error) * np.float32(TOP_WEIGHT) + abs(value) * largest[part, n]
+                bounds[n] += off
+                mosts[n] = off if off > mosts[n] else mosts[n]
+        for i in range(count):
+            values[q, i] = whole[i // LANES, i % LANES]
+        base, uncertain, bound, most = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for j in range(len(fixed)):
+            base += p[q, j] * fixed[j]
+        for n in range(LANES):
+            base, uncertain, bound = base + bases[n], uncertain + uncertains[n], bound + bounds[n]
+            most = max(most, mosts[n])
         margin = bound if certain else min(bound, max(MARGIN * np.sqrt(uncertain), FEW_DIMENSIONS * most))
         start[q], inverse[q] = as_start((base + margin) / step + np.float32(1)), np.float32(1) / step
         slack[q] = np.float32(2) * margin / step + np.float32(2)  # the start was rounded up by less than 1, and has 1
-    return Weights(values, start, inverse, slack)

@@ -12,8 +12,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ipaq_index.arrays import empty, fill
-from ipaq_index.inner import emitted, inner
+from ipaq_index.inner import emitted
 from ipaq_index.scan.emit import I64, floats, load, spread, store
 
 LANES = 16
@@ -21,14 +20,10 @@ LANES = 16
 Floats = npt.NDArray[np.float32]
 
 
-@inner
 def make_lows(queries: int, k: int) -> Floats:
     """Return (queries, parts + 1, 16) float32: at least ``k`` numbers each, ascending, still -inf; then inf."""
-    lows = empty((queries, -(-k // LANES) + 1, LANES), np.float32)
-    fill(lows, -np.inf)
-    for q in range(queries):
-        for lane in range(LANES):
-            lows[q, lows.shape[1] - 1, lane] = np.inf
+    lows = np.empty((queries, -(-k // LANES) + 1, LANES), dtype=np.float32)
+    lows[:, :-1], lows[:, -1] = -np.inf, np.inf
     return lows
 
 

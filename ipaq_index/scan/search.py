@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ipaq_index.interruptible import FIRST, mapped, slices
 from ipaq_index.scan import few, kernel
+from ipaq_index.scan.exact import score_rows as score_exactly
 from ipaq_index.scan.isa import Isa, choose
 from ipaq_index.scan.kernel import Best, Lists
 from ipaq_index.scan.layout import BLOCK
@@ -167,7 +168,9 @@ def range_search(
         best = _best(len(part), (last - block) * BLOCK, floors[first : first + size].copy())
         zeros = np.zeros(len(part), dtype=np.float32)
         lists = Lists(spans, np.array([0, len(part)]), np.arange(len(part)), zeros)
-        kernel.by_products(isa, packed.rows(allowed), packed.codebook.meaning, part, lists, best, True)
+        rows, meaning = packed.rows(allowed), packed.codebook.meaning
+        asked = kernel.room_for(len(part), best.keys.shape[1], meaning)
+        kernel.by_products(isa, rows, meaning, part, lists, asked, best, True, (True, True))
         return first, best
 
     jobs = [(first, block) for first in range(0, len(p), size) for block in range(0, blocks, RANGE_BLOCKS)]
@@ -196,7 +199,7 @@ def score_rows(packed: PackedCodes, p: Floats, rows: Ids) -> Floats:
     for q, last_q in slices(len(p), WALK * p.shape[1] * len(rows)):
         for row, last_row in slices(len(rows), WALK * p.shape[1] * (last_q - q)):
             part = np.empty((last_q - q, last_row - row), dtype=np.float32)
-            kernel.score_rows(arrays, packed.codebook.meaning, p[q:last_q], numbers[row:last_row], part)
+            score_exactly(arrays, packed.codebook.meaning, p[q:last_q], numbers[row:last_row], part)
             scores[q:last_q, row:last_row] = part
     return scores
 
@@ -224,8 +227,10 @@ def _search(
         best = _best(len(p), k)
         dims = BLOCK * len(meaning.active)
         if by_list:
-            for part in [lists] if work <= FIRST else _pieces(lists, np.diff(lists.begins), dims):
-                kernel.by_products(isa, rows, meaning, p, part, best, False)
+            asked = kernel.room_for(len(p), k, meaning)
+            at_once = lists, (True, True)
+            for part, ends in [at_once] if work <= FIRST else _pieces(lists, np.diff(lists.begins), dims):
+                kernel.by_products(isa, rows, meaning, p, part, asked, best, False, ends)
             return best
         if work <= FIRST:
             few.by_lookups(isa, rows, meaning, p, lists, best)
@@ -234,7 +239,8 @@ def _search(
             own = lists._replace(begins=lists.begins[first : last + 1])
             chosen = lists.members[lists.begins[first] : lists.begins[last]]
             whole = last > first + 1
-            for part in [own] if whole else _pieces(own, np.bincount(chosen, minlength=len(spans)), dims):
+            askers = np.bincount(chosen, minlength=len(spans))
+            for part in [own] if whole else (piece for piece, _ in _pieces(own, askers, dims)):
                 few.by_lookups(isa, rows, meaning, p[first:last], part, _of_queries(best, first, last))
         return best
 
@@ -295,8 +301,10 @@ def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int
     return [Lists(cut, begins, lists, values) for cut in cuts]
 
 
-def _pieces(lists: Lists, askers: Ids, cost: int) -> Iterator[Lists]:
+def _pieces(lists: Lists, askers: Ids, cost: int) -> Iterator[tuple[Lists, tuple[bool, bool]]]:
     """Cut the blocks of lists into pieces that take about a tenth of a second, so that Ctrl-C is heard in between.
+
+    With each comes whether it is the first, and the last.
 
     Parameters
     ----------
@@ -313,5 +321,7 @@ def _pieces(lists: Lists, askers: Ids, cost: int) -> Iterator[Lists]:
         blocks: Ids = begin + np.clip((at - before) // np.maximum(askers, 1), 0, end - begin)
         return blocks
 
-    for first, last in slices(int(work.sum()), cost):
-        yield lists._replace(spans=np.stack([reached(first), reached(last)], axis=1))
+    total = int(work.sum())
+    for first, last in slices(total, cost):
+        spans = np.stack([reached(first), reached(last)], axis=1)
+        yield lists._replace(spans=spans), (first == 0, last == total)

@@ -14,9 +14,9 @@ from ipaq_index.scan import (
     PackedCodes,
     bars,
     block,
+    exact,
     few,
     isa,
-    kernel,
     layout,
     lookup,
     range_search,
@@ -26,7 +26,7 @@ from ipaq_index.scan import (
     top_k,
     top_k_lists,
 )
-from ipaq_index.scan.frame import fill_lookups, make_frame, make_weights
+from ipaq_index.scan.frame import fill_lookups, fill_weights, make_frame, make_weights
 from tests.compiled import compiled
 
 
@@ -287,7 +287,8 @@ def test_products_are_alike_on_every_instruction_set(name, with_bias, side_dtype
     block.decode(isa.NAMES[name], rows, meaning, twin_tile, 5)
     for one, other in zip(tile, twin_tile, strict=True):
         np.testing.assert_array_equal(one[:5], other[:5])
-    weights = compiled(make_weights)(rng.standard_normal((12, len(bits))).astype(np.float32), meaning, False)
+    weights = make_weights(12, meaning)
+    compiled(fill_weights)(rng.standard_normal((12, len(bits))).astype(np.float32), meaning, False, weights)
     tables = np.ascontiguousarray(weights.values.view(np.uint8).reshape(12, quads, 4).transpose(1, 0, 2))
     used = make_frame(tables, 12)
     used.start[:], used.bars[0] = weights.start, weights.inverse
@@ -306,10 +307,10 @@ def test_row_totals_equal_their_twin():
         p = np.random.default_rng(1).standard_normal((1, 36)).astype(np.float32)
         rows, meaning = packed.rows(None), packed.codebook.meaning
         scores = np.zeros((1, 64), np.float32)
-        kernel.score_rows(rows, meaning, p, np.arange(64), scores)
+        exact.score_rows(rows, meaning, p, np.arange(64), scores)
         scales = [block.scale(side, meaning.scale_format) for side in packed.side[:64]]
         totals = np.array([block.row_total(rows, meaning, p[0], row) for row in range(64)])
-        known = compiled(kernel.known_parts)(p, meaning)[0]
+        known = compiled(exact.known_parts)(p, meaning)[0]
         np.testing.assert_array_equal(scores[0], scales * (totals + known))
         np.testing.assert_allclose(scores[0], values @ p[0].astype(np.float64), rtol=1e-5, atol=1e-4)
 
@@ -349,8 +350,10 @@ def test_certain_weights_bound_every_score():
     meaning = packed.codebook.meaning
     packed.side[:] = packed.side & 3 | (1 << 2)
     p = np.random.default_rng(1).standard_normal((3, 6)).astype(np.float32)
-    weights = compiled(make_weights)(p, meaning, True)
-    for a, b in zip(weights, make_weights(p, meaning, True), strict=True):
+    weights, twin = make_weights(3, meaning), make_weights(3, meaning)
+    compiled(fill_weights)(p, meaning, True, weights)
+    fill_weights(p, meaning, True, twin)
+    for a, b in zip(weights, twin, strict=True):
         np.testing.assert_array_equal(a, b)
     tile = block.Tile(np.arange(13), np.zeros((14, 2, 32, 4), np.uint8), *np.zeros((2, 14, 32), np.float32))
     block.decode(isa.Portable(), packed.rows(None), meaning, tile, 13)
@@ -358,8 +361,8 @@ def test_certain_weights_bound_every_score():
     sums = levels @ weights.values.T.astype(int) + weights.start
     scales = tile.scales[:13].reshape(-1)[:400]
     numbers = np.arange(400)
-    exact = score_rows(packed, p, numbers)
-    assert (sums / weights.inverse * scales[:, None] >= exact.T - 1e-6 * abs(exact.T)).all()
+    scores = score_rows(packed, p, numbers).T
+    assert (sums / weights.inverse * scales[:, None] >= scores - 1e-6 * abs(scores)).all()
 
 
 def as_lists(packed):

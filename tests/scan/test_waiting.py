@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from ipaq_index.scan import score_rows, top_k
+from ipaq_index import interruptible
+from ipaq_index.scan import score_rows, search, top_k
 from ipaq_index.scan.lows import insert_low, make_lows
 from ipaq_index.scan.reservoir import raise_least
 from ipaq_index.scan.together import lowest_bit
@@ -34,7 +35,7 @@ def test_lower_estimates_stay_in_order(k):
         insert_low(lows, lows.ctypes.data, q, value)
 
     values = np.random.default_rng(0).integers(0, 50, 300).astype(np.float32)
-    lows, twin = compiled(make_lows)(3, k), make_lows(3, k)
+    lows, twin = make_lows(3, k), make_lows(3, k)
     for n, value in enumerate(values):
         emitted(lows, 1, value)
         insert_low(twin, 0, 1, value)
@@ -69,3 +70,14 @@ def test_waiting_rows_are_scored_like_all(k, alike):
     order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(scores, np.take_along_axis(exact, order, 1))
     np.testing.assert_array_equal(rows, order)
+
+
+@pytest.mark.parametrize("k", [5, 300])
+def test_rows_wait_from_piece_to_piece(k, monkeypatch):
+    packed, _, _ = case(1200, [4, 3, 1, 8, 0, 6, 2], with_bias=True, states=8)
+    p = np.random.default_rng(1).standard_normal((9, 7)).astype(np.float32)
+    whole = top_k(packed, p, k, np.zeros(9, np.float32))
+    monkeypatch.setattr(search, "FIRST", 0)
+    monkeypatch.setattr(interruptible, "FIRST", 7 * 9 * 32 * 3)
+    for one, other in zip(top_k(packed, p, k, np.zeros(9, np.float32)), whole, strict=True):
+        np.testing.assert_array_equal(one, other)
