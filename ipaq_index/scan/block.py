@@ -137,7 +137,7 @@ def decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> No
                 tile.biases[place, i] = rows.bias[row]
             state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
             for n in range(len(meaning.active)):
-                _, first, last, _ = meaning.active[n]
+                _, first, last, _, _ = meaning.active[n]
                 symbol = symbol_of(rows, meaning, row, first, last)
                 level = symbol + (symbol & trellis) + (state & 1)
                 if first < last:
@@ -150,10 +150,10 @@ def row_total(rows: Rows, meaning: Meaning, p: Floats, row: int) -> np.float32:
     a, b, trellis = meaning.feedback
     state = np.int64(rows.side[row]) & ((1 << meaning.scale_format[0]) - 1)
     total = np.float32(0)
-    for j, first, last, _ in meaning.active:
+    for j, first, last, _, begin in meaning.active:
         if j >= 0:
             symbol = symbol_of(rows, meaning, row, first, last)
-            total += p[j] * meaning.levels[j, symbol + (symbol & trellis) + (state & 1)]
+            total += p[j] * meaning.levels[begin + symbol + (symbol & trellis) + (state & 1)]
             state = (state >> 1) ^ (state & 1) * a ^ (symbol & 1) * b
     return total
 

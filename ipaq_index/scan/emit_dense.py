@@ -39,7 +39,7 @@ from ipaq_index.scan.packed import QUAD
 
 GROUP = 12  # queries multiplied together: 12 x 2 vectors of sums, 2 of levels and one of weights fit 32 registers
 REST = 4  # fewer are multiplied in steps of 4: on average 21 queries a list fill 24 places then instead of 27
-STEP_BYTES, ACTIVE_BYTES = 4 * 8, 4 * 8  # a row of `Meaning.steps` and of `Meaning.active`
+STEP_BYTES, ACTIVE_BYTES = 4 * 8, 5 * 8  # a row of `Meaning.steps` and of `Meaning.active`
 
 
 class Dense(NamedTuple):

@@ -19,7 +19,7 @@ def totals(
     p: Value,
     steps: Value,
     active: tuple[Value, Value],
-    levels: tuple[Value, Value],
+    levels: Value,
     feedback: list[Value],
     out: Value,
     permuted: bool,
@@ -38,8 +38,10 @@ def totals(
         Room for the bytes of all pairs of `ROWS` rows.
     p, steps : address
         Of a query, and of `Meaning`.
-    active, levels : (address, int)
-        Of `Meaning`, with the number of active dimensions, and the bytes of a level set.
+    active : (address, int)
+        Of `Meaning`, and how many of these there are to read.
+    levels : address
+        Of `Meaning`.
     feedback : list of int
         Of `Meaning`.
     out : address
@@ -85,9 +87,9 @@ def totals(
         after = builder.xor(builder.lshr(before, splat(lanes, 1)), builder.and_(a, negative(branch)))
         fed = builder.and_(b, negative(builder.and_(code, splat(lanes, 1))))
         builder.store(builder.xor(after, fed), now)
-        table = builder.add(levels[0], builder.mul(j, levels[1]))
+        count, begin = (load(builder, I64, active[0], record, 8 * column) for column in (3, 4))
+        table = builder.add(levels, builder.shl(begin, ir.Constant(I64, 2)))
         values = cgutils.alloca_once(builder, floats(ROWS))
-        count = load(builder, I64, active[0], record, 8 * 3)
         if permuted:
             few, more = (builder.icmp_unsigned("<=", count, ir.Constant(I64, n * TABLE)) for n in (1, 2))
             with builder.if_else(more) as (small, large):

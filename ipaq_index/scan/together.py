@@ -109,17 +109,17 @@ def _row_totals(rows: Rows, meaning: Meaning, p: Floats, together: Together) -> 
             states[n] = np.int64(side[numbers[n]]) & low
         steps, active, levels = at.arrays
         arrays = (p.ctypes.data, steps, active, levels)
-        emit_totals(at.room, at.pairs, arrays, at.used, meaning.levels.strides[0], meaning.feedback)
+        emit_totals(at.room, at.pairs, arrays, at.used, meaning.feedback)
 
     return emitted
 
 
 @intrinsic
-def emit_totals(_context: Any, room: Any, pairs: Any, arrays: Any, used: Any, stride: Any, feedback: Any) -> Any:
+def emit_totals(_context: Any, room: Any, pairs: Any, arrays: Any, used: Any, feedback: Any) -> Any:
     """`row_totals` with addresses: ``room`` is (starts, states, tile, totals),
     ``arrays`` (p, steps, active, levels)."""
     one, four = types.intp, types.UniTuple(types.intp, 4)
-    signature = types.void(four, types.UniTuple(one, 2), four, one, one, types.UniTuple(types.intp, 3))
+    signature = types.void(four, types.UniTuple(one, 2), four, one, types.UniTuple(one, 3))
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         starts, states, tile, out = cgutils.unpack_tuple(builder, arguments[0])
@@ -133,8 +133,8 @@ def emit_totals(_context: Any, room: Any, pairs: Any, arrays: Any, used: Any, st
             p,
             steps,
             (active, arguments[3]),
-            (levels, arguments[4]),
-            cgutils.unpack_tuple(builder, arguments[5]),
+            levels,
+            cgutils.unpack_tuple(builder, arguments[4]),
             out,
             "avx512" in available(),
         )

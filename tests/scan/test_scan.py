@@ -325,7 +325,7 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     np.testing.assert_array_equal(lut, twin)
     np.testing.assert_array_equal(lut.reshape(2, 2, 4, 16), np.broadcast_to(lut[:, :, None, :16], (2, 2, 4, 16)))
     assert lut.max(-1).astype(int).sum() <= 255
-    levels = meaning.levels[np.arange(6), symbols].astype(np.float64) @ p
+    levels = meaning.levels[meaning.active[:6, 4] + symbols].astype(np.float64) @ p
     code = packed.blocks[:2].transpose(0, 2, 1).reshape(64, packed.codebook.layout.pairs)
     sums = sum(lut[t, 0, code[:, t] & 15].astype(int) + lut[t, 1, code[:, t] >> 4] for t in range(code.shape[1]))
     margin = step * 4 / 2  # codes are read whole, and so few nibbles' roundings are taken at their worst
