@@ -30,6 +30,7 @@ FIRST = 256  # candidates after which some are scored for the first time, so tha
 CANDIDATES = 4096  # that wait for their exact scores, at the most; four times k if that is more
 LEAST = ROWS  # candidates scored together
 LEAST_KEY = np.finfo(np.float32).min
+NEAR = 1 << 18  # bytes of codes that are in the second-level cache: to fetch them would take a tenth of exact scores
 HALVINGS = 20  # of the range of keys, to choose the best
 ROUNDS = 2  # of these, before all that are left are scored
 
@@ -156,7 +157,7 @@ def settle(
         last = left == 0 and rounds == ROUNDS
         held = choose(candidates.keys, count, count if last else max(LEAST, best.keys.shape[1]), room.chosen)
         score(rows, meaning, query, candidates, held, room, best)
-        count = forget(candidates, count, room.chosen[:held], best.floors[query.number])
+        count = forget(candidates, count, room.chosen[:held], best.floors[query.number], room.chosen)
         rounds += 1
         if count <= left:
             return count
@@ -174,9 +175,9 @@ def choose(keys: Floats, count: int, least: int, chosen: Integers) -> int:
         low, high = min(low, keys[n]), max(high, keys[n])
     for _ in range(HALVINGS if count > 2 * least else 0):
         bar = (low + high) / np.float32(2)
-        reach = 0
+        reach = np.int32(0)
         for n in range(count):
-            reach += keys[n] >= bar
+            reach += np.int32(keys[n] >= bar)
         if reach >= least:
             low = bar
             if reach <= 2 * least:
@@ -193,16 +194,18 @@ def choose(keys: Floats, count: int, least: int, chosen: Integers) -> int:
 
 
 @inner(forceinline=True)
-def forget(candidates: Candidates, count: int, chosen: Integers, floor: np.float32) -> int:
-    """Take out those that were chosen, and all below the floor; return how many are left."""
+def forget(candidates: Candidates, count: int, chosen: Integers, floor: np.float32, room: Integers) -> int:
+    """Take out those that were chosen, and all below the floor; return how many are left. ``room`` is for ``count``."""
     keys, numbers, shifts = candidates.keys, candidates.rows, candidates.shifts
     for place in chosen:
         keys[place] = -np.inf
     kept, least = 0, max(floor, LEAST_KEY)
     for n in range(count):
-        key = keys[n]
-        keys[kept], numbers[kept], shifts[kept] = key, numbers[n], shifts[n]
-        kept += key >= least
+        room[kept] = n
+        kept += keys[n] >= least
+    for place in range(kept):  # most are forgotten: not to move these takes half of the time off
+        n = room[place]
+        keys[place], numbers[place], shifts[place] = keys[n], numbers[n], shifts[n]
     return kept
 
 
@@ -221,7 +224,7 @@ def score(
         together.numbers,
         together.totals,
     )
-    held, k = best.counts[q], len(best_keys)
+    held, k, far = best.counts[q], len(best_keys), rows.blocks.nbytes > NEAR
     next_, taken = 0, 0
     while True:
         ahead = 0
@@ -229,7 +232,8 @@ def score(
             place = room.chosen[next_]
             if keys[place] >= floors[q]:
                 later[ahead] = place
-                fetch(at, numbers[place])
+                if far:
+                    fetch(at, numbers[place])
                 ahead += 1
             next_ += 1
         if taken:
