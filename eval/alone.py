@@ -13,7 +13,7 @@ from rich.table import Table
 import ipaq_index as iq
 from eval.datasets.synthetic import KINDS, synthetic
 
-SHAPES = ((16, 8), (64, 2), (96, 4), (200, 3), (384, 3))  # dimensions and bits
+SHAPES = ((16, 8), (64, 1), (64, 2), (96, 4), (200, 3), (384, 3))  # dimensions and bits
 K = 10
 
 

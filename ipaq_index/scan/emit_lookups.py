@@ -6,6 +6,7 @@ tables whose sums fit.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba.core import cgutils
@@ -35,7 +36,25 @@ SHARED = 4  # pairs whose look-ups add up as bytes
 Sums = list[Value]  # of two blocks, <32 x i16> each
 
 
-def avx512(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> Sums:
+class Pairs(NamedTuple):
+    """Pairs of nibbles of two blocks.
+
+    Attributes
+    ----------
+    read : callable
+        From a pair's number to its bytes, in as many vectors as they fill. Called in order, once for each.
+    ahead : callable
+        From a pair's number to addresses that are worth fetching some time before.
+    count : int
+        How many there are.
+    """
+
+    read: Callable[[Value], list[Value]]
+    ahead: Callable[[Value], list[Value]]
+    count: Value
+
+
+def avx512(builder: Builder, pairs: Pairs, luts: Value) -> Sums:
     """One pair of 64 rows at a time: `vpermb` looks up 64 nibbles.
 
     It reads six bits of each byte: the table stands there four times, so the two above the nibble need no masking.
@@ -47,9 +66,8 @@ def avx512(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> S
         builder.store(splat(ROWS, 0), slot)
 
     def found(pair: Value) -> Value:
-        at, tables = (builder.mul(pair, ir.Constant(I64, size)) for size in (BLOCK, 2 * TABLE))
-        first, second = (load(builder, V32, block, at) for block in codes)
-        both = shuffle(builder, first, second, list(range(64)))
+        tables = builder.mul(pair, ir.Constant(I64, 2 * TABLE))
+        (both,) = pairs.read(pair)
         high = builder.bitcast(builder.lshr(builder.bitcast(both, ROWS), four), V64)
         name, values = "llvm.x86.avx512.permvar.qi.512", []
         for part, index in enumerate((both, high)):
@@ -62,25 +80,25 @@ def avx512(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> S
         builder.store(builder.add(builder.load(odd), builder.lshr(words, eight)), odd)
 
     shared = ir.Constant(I64, SHARED)
-    groups = builder.udiv(pairs, shared)
+    groups = builder.udiv(pairs.count, shared)
     with cgutils.for_range(builder, groups) as loop:
         first = builder.mul(loop.index, shared)
-        ahead = builder.mul(builder.add(first, shared), ir.Constant(I64, BLOCK))
-        for block in codes:  # a fifth faster from memory: CPUs do not look ahead across pages, where two streams end
-            fetch(builder, builder.add(block, ahead))
+        # A fifth faster from memory: CPUs do not look ahead across pages, where two streams end.
+        for address in pairs.ahead(builder.add(first, shared)):
+            fetch(builder, address)
         total = found(first)
         for n in range(1, SHARED):
             total = builder.add(total, found(builder.add(first, ir.Constant(I64, n))))
         flush(total)
     begin = builder.mul(groups, shared)
-    with cgutils.for_range_slice(builder, begin, pairs, ir.Constant(I64, 1), intp=I64) as (pair, _):
+    with cgutils.for_range_slice(builder, begin, pairs.count, ir.Constant(I64, 1), intp=I64) as (pair, _):
         flush(found(pair))
     high = builder.load(odd)
     low = builder.sub(builder.load(even), builder.shl(high, eight))
     return [shuffle(builder, low, high, [32 * n + i for i in range(m, m + 16) for n in range(2)]) for m in (0, 16)]
 
 
-def avx2(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> Sums:
+def avx2(builder: Builder, pairs: Pairs, luts: Value) -> Sums:
     """One pair at a time: `vpshufb` looks up 32 nibbles.
 
     16-bit sums: one of whole words, where the odd bytes stand 256 times too high, and one of the odd bytes alone, which
@@ -88,8 +106,7 @@ def avx2(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> Sum
     """
     eight, four, nibble = splat(WORDS, 8), splat(WORDS, 4), splat(V32, 15)
 
-    def step(totals: list[Value], code: Value, tables: list[Value]) -> None:
-        both = load(builder, V32, code)
+    def step(totals: list[Value], both: Value, tables: list[Value]) -> None:
         low = builder.and_(both, nibble)
         high = builder.and_(builder.bitcast(builder.lshr(builder.bitcast(both, WORDS), four), V32), nibble)
         found = []
@@ -101,48 +118,50 @@ def avx2(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> Sum
         builder.store(builder.add(builder.load(odd), builder.lshr(both_found, eight)), odd)
 
     sums = []
-    for even, odd in _by_pairs(builder, codes, luts, pairs, step):
+    for even, odd in _by_pairs(builder, pairs, luts, (2, 2), step):
         low = builder.sub(even, builder.shl(odd, eight))
         sums.append(shuffle(builder, low, odd, [half * 16 + i for i in range(16) for half in range(2)]))
     return sums
 
 
-def neon(builder: Builder, codes: list[Value], luts: Value, pairs: Value) -> Sums:
+def neon(builder: Builder, pairs: Pairs, luts: Value) -> Sums:
     """One pair at a time: `tbl` looks up 16 rows, `uaddw` adds them to 16-bit sums."""
     nibble, four = splat(V16, 15), splat(V16, 4)
 
-    def step(totals: list[Value], code: Value, tables: list[Value]) -> None:
-        for side, slot in enumerate(totals):
-            both = load(builder, V16, code, 16 * side)
-            low, high = (
-                call(builder, "llvm.aarch64.neon.tbl1.v16i8", V16, load(builder, V16, table), index)
-                for table, index in zip(tables, (builder.and_(both, nibble), builder.lshr(both, four)), strict=True)
-            )
-            builder.store(builder.add(builder.load(slot), builder.zext(builder.add(low, high), WORDS)), slot)
+    def step(totals: list[Value], both: Value, tables: list[Value]) -> None:
+        low, high = (
+            call(builder, "llvm.aarch64.neon.tbl1.v16i8", V16, load(builder, V16, table), index)
+            for table, index in zip(tables, (builder.and_(both, nibble), builder.lshr(both, four)), strict=True)
+        )
+        (slot,) = totals
+        builder.store(builder.add(builder.load(slot), builder.zext(builder.add(low, high), WORDS)), slot)
 
-    halves = _by_pairs(builder, codes, luts, pairs, step)
-    return [shuffle(builder, low, high, list(range(BLOCK))) for low, high in halves]
+    quarters = [total for (total,) in _by_pairs(builder, pairs, luts, (4, 1), step)]
+    return [
+        shuffle(builder, low, high, list(range(BLOCK))) for low, high in zip(quarters[::2], quarters[1::2], strict=True)
+    ]
 
 
 def _by_pairs(
     builder: Builder,
-    codes: list[Value],
+    pairs: Pairs,
     luts: Value,
-    pairs: Value,
+    shape: tuple[int, int],
     step: Callable[[list[Value], Value, list[Value]], None],
 ) -> list[list[Value]]:
-    """Loop over pairs and blocks; ``step`` adds look-ups to the block's two vectors of sums, which are returned.
+    """Loop over pairs; ``step`` adds look-ups to vectors of sums, which are returned.
 
-    It is given these, and the addresses of the pair's codes and tables.
+    It is given the sums of a vector of bytes, these, and the addresses of the pair's tables. ``shape`` says how many
+    vectors there are, and vectors of sums for each.
     """
-    totals = [[cgutils.alloca_once(builder, WORDS) for _ in range(2)] for _ in codes]
+    totals = [[cgutils.alloca_once(builder, WORDS) for _ in range(shape[1])] for _ in range(shape[0])]
     for slot in (slot for slots in totals for slot in slots):
         builder.store(splat(WORDS, 0), slot)
-    with cgutils.for_range(builder, pairs) as loop:
-        at, first = (builder.mul(loop.index, ir.Constant(I64, size)) for size in (BLOCK, 2 * TABLE))
+    with cgutils.for_range(builder, pairs.count) as loop:
+        first = builder.mul(loop.index, ir.Constant(I64, 2 * TABLE))
         tables = [builder.add(luts, builder.add(first, ir.Constant(I64, part * TABLE))) for part in range(2)]
-        for slots, block in zip(totals, codes, strict=True):
-            step(slots, builder.add(block, at), tables)
+        for slots, codes in zip(totals, pairs.read(loop.index), strict=True):
+            step(slots, codes, tables)
     return [[builder.load(slot) for slot in slots] for slots in totals]
 
 

@@ -20,7 +20,7 @@ from ipaq_index.scan.exact import known_parts
 from ipaq_index.scan.frame import fill_lookups, make_frame
 from ipaq_index.scan.kernel import Best, Lists, aim
 from ipaq_index.scan.layout import BLOCK
-from ipaq_index.scan.lookup import CHUNK, Candidates, collect, places
+from ipaq_index.scan.lookup import CHUNK, Candidates, collect, make_candidates, places
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import before, push
 from ipaq_index.scan.together import ROWS, Together, fetch, make_together, row_totals
@@ -29,6 +29,7 @@ FIRST_CHUNK = 8  # blocks looked at without a floor
 FIRST = 256  # candidates after which some are scored for the first time, so that there is a floor
 CANDIDATES = 4096  # that wait for their exact scores, at the most; four times k if that is more
 LEAST = ROWS  # candidates scored together
+MANY, PART = 512, 8  # of so many more that wait one is scored, at the least: to choose takes as long as many wait
 LEAST_KEY = np.finfo(np.float32).min
 NEAR = 1 << 18  # bytes of codes that are in the second-level cache: to fetch them would take a tenth of exact scores
 HALVINGS = 20  # of the range of keys, to choose the best
@@ -89,25 +90,18 @@ def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, bes
     k = best.keys.shape[1]
     size = max(CANDIDATES, 4 * k)
     most = size + CHUNK * BLOCK + 1  # one more is written, and counted only if it reaches the floor
-    candidates = Candidates(
-        empty(most, np.float32),
-        empty(most, np.int32),
-        empty(most, np.float32),
-        empty(CHUNK // 2, np.uint64),
-        empty(CHUNK // 2, np.int64),
-        lines((CHUNK // 2, 2 * BLOCK), np.uint16),
-    )
+    candidates = make_candidates(most, meaning.looked)
     room = Room(empty(most, np.int64), make_together(rows, meaning), empty(ROWS, np.int64), empty(ROWS, np.int64))
     known = known_parts(p, meaning)
     curve = make_curve(rows, meaning)
     far = np.sqrt(2 * np.log(max(rows.size / k, math.e)))  # a k-th of so many normal scores is hardly further out
     for q in range(len(p)):
-        tables = lines((meaning.first_pairs, 2, TABLE), np.uint8)
+        tables = lines((meaning.looked, 2, TABLE), np.uint8)
         frame = make_frame(tables, 1)
         frame.start[0], step = fill_lookups(p[q], meaning, far, tables)
         query = Query(q, p[q], known[q], np.float32(1) / step)
         frame.bars[0, 0] = query.inverse
-        at = places(rows, frame, candidates)
+        at = places(rows, meaning, frame, candidates)
         count, enough, seen = 0, FIRST, 0
         bend(rows, best, q, curve)
         alone = lists.begins[q + 1] - lists.begins[q] == 1
@@ -155,7 +149,12 @@ def settle(
     rounds = 0
     while True:
         last = left == 0 and rounds == ROUNDS
-        held = choose(candidates.keys, count, count if last else max(LEAST, best.keys.shape[1]), room.chosen)
+        held = choose(
+            candidates.keys,
+            count,
+            count if last else max(LEAST, best.keys.shape[1], (count - MANY) // PART),
+            room.chosen,
+        )
         score(rows, meaning, query, candidates, held, room, best)
         count = forget(candidates, count, room.chosen[:held], best.floors[query.number], room.chosen)
         rounds += 1

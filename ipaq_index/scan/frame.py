@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ipaq_index.arrays import fill, zeros
 from ipaq_index.inner import inner
 from ipaq_index.scan.emit_lookups import BAR_BITS, SHARED
-from ipaq_index.scan.known import ENTRIES
+from ipaq_index.scan.known import ENTRIES, doubt
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.nibble import POWER, add_expected, round_entries, start_at_zero
 from ipaq_index.scan.packed import Floats, Meaning
@@ -20,9 +20,6 @@ from ipaq_index.scan.packed import Floats, Meaning
 TOP = 255  # largest sum of look-ups that are added up as bytes: those of `SHARED` pairs
 TOP_SUM = 65535  # largest sum of all look-ups
 TOP_WEIGHT = 127
-# A row's look-ups are below its exact score with probability e^-DOUBT at most; see eval/alone.py. Where little is
-# unknown, e^-SURE, or what that margin of standard deviations of the scores allows: it lets few more rows wait.
-DOUBT, SURE, CHEAP = 4.5, 12.5, 0.15
 MARGIN = np.float32(4)  # standard deviations by which products may be below a row's exact score: 3 in 100,000 are more
 FEW_DIMENSIONS = np.float32(3)  # whose errors are no chance: so many may be off by the most there is
 FEW_NIBBLES = 16  # tables of so few have their roundings taken at the worst: where values repeat, these are no chance
@@ -105,7 +102,7 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
 
     Each table's minimum goes into the start; all share one step, so that look-ups add up without weights.
 
-    What the first part of a code does not tell is taken for a sum of chances x_j, of variance V in all for a row of
+    What look-ups do not tell is taken for a sum of chances x_j, of variance V in all for a row of
     average levels. By Chernoff's bound it exceeds ``D / t + sum_j log E[exp(t p_j x_j)] / t`` with probability
     ``exp(-D)`` at most, for any t; that which is best for V is taken. The logarithms depend on the pieces' values:
     they go into the tables, so rows whose levels stand far apart have a larger margin than others.
@@ -140,10 +137,10 @@ def fill_lookups(p: Floats, meaning: Meaning, far: float, lookups: Bytes) -> tup
         certain, rounding = 0.5 * step * nibbles * (step > TINY), np.float64(0)
     variance, t, u, inverse = unknown + rounding, 0.0, far / np.sqrt(whole) if whole > 0 else 0.0, 0.0
     if variance > 0:
-        doubt = max(DOUBT, min(SURE, 0.5 * CHEAP * CHEAP * whole / variance))
-        t = np.sqrt(2 * doubt / variance)
+        allowed = doubt(variance, whole)
+        t = np.sqrt(2 * allowed / variance)
         inverse = 1 / t
-        base += doubt / t
+        base += allowed / t
     for n in range(len(points)):
         weight = np.float64(p[places[n, 0]])
         rates = np.float32((t + u) * weight / POWER), np.float32(u * weight / POWER)

@@ -13,7 +13,10 @@ VARIABLE = "IPAQ_ISA"
 
 
 class Avx512(NamedTuple):
-    """x86-64 with AVX-512 BW, VBMI (64-entry byte tables) and VNNI (sums of four bytes): Ice Lake, Zen 4 and later."""
+    """x86-64 with AVX-512 BW, VBMI (64-entry byte tables), VNNI (sums of four bytes) and GFNI (matrices of 8 x 8 bits).
+
+    Ice Lake, Zen 4 and later.
+    """
 
     code: int = 3
 
@@ -39,7 +42,7 @@ class Portable(NamedTuple):
 Isa = Avx512 | Avx2 | Neon | Portable
 NAMES: dict[str, Isa] = {"avx512": Avx512(), "avx2": Avx2(), "neon": Neon(), "portable": Portable()}
 NEEDS = {
-    "avx512": ("avx512bw", "avx512vl", "avx512vbmi", "avx512vnni"),
+    "avx512": ("avx512bw", "avx512vl", "avx512vbmi", "avx512vnni", "gfni"),
     "avx2": ("avx2",),
     "neon": ("neon", "dotprod"),
     "portable": (),

@@ -1,14 +1,19 @@
-"""What the first part of a code tells of the levels that a row has: means, and how the levels spread about them."""
+"""What look-ups tell of the levels that a row has: means, and how the levels spread about them."""
 
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.inner import inner
 from ipaq_index.scan.layout import NIBBLE, Layout
+from ipaq_index.scan.walk import Numbers
 
 ENTRIES = 1 << NIBBLE  # of a nibble's table
 POINTS = 3  # that stand for all levels of a group
+# A row's look-ups are below its exact score with probability e^-DOUBT at most; see eval/alone.py. Where little is
+# unknown, e^-SURE, or what that margin of standard deviations of the scores allows: it lets few more rows wait.
+DOUBT, SURE, CHEAP = 4.5, 12.5, 0.15
 ALIKE = 1e-12  # of a group's variance: two values and a third that differs by less are two
 
 Floats = npt.NDArray[np.float32]
@@ -22,8 +27,8 @@ class Known(NamedTuple):
     Attributes
     ----------
     places : (n, 2) int64
-        Dimension and nibble of each piece of the first part; those with which a dimension begins come first, and among
-        them, with a nibble behind the last, dimensions of which the first part has nothing.
+        Dimension and nibble of each piece that is looked up; those with which a dimension begins come first, and among
+        them, with a nibble behind the last, dimensions of which nothing is.
     widths : (n,) float32
         By how much the values of such a piece differ.
     points : (b, 6, 16) float32
@@ -34,7 +39,7 @@ class Known(NamedTuple):
     shares : (nibbles, 16) float32
         How frequent each value of a nibble is.
     variances : (2, d) float32
-        Of each dimension's levels, and what is left of it when the first part is known.
+        Of each dimension's levels, and what is left of it when these pieces are known.
     """
 
     places: Integers
@@ -45,7 +50,7 @@ class Known(NamedTuple):
     variances: Floats
 
 
-def known(layout: Layout, levels: Floats, trellis: bool) -> Known:
+def known(layout: Layout | Numbers, levels: Floats, trellis: bool, pairs: int) -> Known:
     """Work out what is known.
 
     A piece's value is the mean level of the symbols that have its bits, less the values of the dimension's pieces
@@ -53,13 +58,15 @@ def known(layout: Layout, levels: Floats, trellis: bool) -> Known:
 
     Parameters
     ----------
-    layout : Layout
+    layout : Layout or Numbers
     levels : (d, L) float32
         Level sets.
     trellis : bool
         Whether symbols stand for two levels each.
+    pairs : int
+        How many are looked up: the others tell nothing.
     """
-    nibbles, every = 2 * layout.first_pairs, np.arange(ENTRIES)
+    nibbles, every = 2 * pairs, np.arange(ENTRIES)
     variances = np.zeros((2, len(levels)), dtype=np.float32)
     of_nibbles = np.ones((nibbles, ENTRIES), dtype=np.float32)
     pieces = layout.pieces[layout.pieces[:, 3] < nibbles]
@@ -103,6 +110,12 @@ def known(layout: Layout, levels: Floats, trellis: bool) -> Known:
         of_nibbles,
         variances,
     )
+
+
+@inner
+def doubt(unknown: float, whole: float) -> float:
+    """Return the D of `DOUBT` for scores of some variance, of which some is unknown."""
+    return max(DOUBT, min(SURE, 0.5 * CHEAP * CHEAP * whole / unknown))
 
 
 def quadrature(x: Doubles, weights: Doubles) -> tuple[Doubles, Doubles]:

@@ -3,7 +3,8 @@
 Byte ``blocks[b, p, i]`` holds nibbles 2p (low half) and 2p + 1 (high half) of row 32 b + i: one 32-byte load brings a
 pair of nibbles of 32 rows. A dimension's symbol is cut into pieces of at most 4 bits (4 = 4, 5 = 4 + 1), and pieces
 fill nibbles. Long codes stand in two parts, in arrays of their own: the high bits of all dimensions in ``blocks``,
-which a search for few queries reads from end to end, the low bits in ``rest``, which it reads of promising rows only.
+which a search for few queries reads from end to end, the low bits in ``rest``, which it mostly reads of promising rows
+only (`ipaq_index.scan.looked`).
 """
 
 import math

@@ -11,18 +11,21 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ipaq_index.arrays import zeros
+from ipaq_index.arrays import empty, lines, zeros
 from ipaq_index.inner import emitted, inner
-from ipaq_index.scan import emit, emit_lookups
-from ipaq_index.scan.block import address_types, counted, scale
+from ipaq_index.scan import emit, emit_lookups, emit_walk
+from ipaq_index.scan.block import DENSE, address_types, counted, scale
+from ipaq_index.scan.emit_dense import Dense
 from ipaq_index.scan.frame import Frame
 from ipaq_index.scan.isa import Avx2, Avx512, Neon, Portable
-from ipaq_index.scan.layout import BLOCK
+from ipaq_index.scan.layout import BLOCK, QUAD
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
 from ipaq_index.scan.together import lowest_bit
+from ipaq_index.scan.walk import WORDS
 
 LOOKUPS = {Avx512: emit_lookups.avx512, Avx2: emit_lookups.avx2, Neon: emit_lookups.neon}
 CHUNK = 64
+EVERY = list(range(2 * BLOCK))
 
 
 class Candidates(NamedTuple):
@@ -42,6 +45,8 @@ class Candidates(NamedTuple):
         Room: which of these words name any. A branch for each word would be foreseen as little.
     sums : (CHUNK // 2, 64) uint16
         Room: all sums of look-ups.
+    made : (pairs, 32) uint8
+        Room for the plain twin: bytes that are made of a block.
     """
 
     keys: Floats
@@ -50,6 +55,7 @@ class Candidates(NamedTuple):
     words: npt.NDArray[np.uint64]
     places: Integers
     sums: npt.NDArray[np.uint16]
+    made: npt.NDArray[np.uint8]
 
 
 class Places(NamedTuple):
@@ -57,18 +63,21 @@ class Places(NamedTuple):
 
     Attributes
     ----------
-    strides : (int, int, int)
-        Bytes from one block's codes, side and bias to the next one's.
+    strides : (int, int, int, int)
+        Bytes from one block's codes, in both parts, side and bias to the next one's.
     side_zero, bias_zero
         Zeros of the types of side and bias.
+    rest : int
+        Address from which pairs of the second part are counted, with those of the first before them.
     others : int
         Addresses.
     """
 
-    strides: tuple[int, int, int]
+    strides: tuple[int, int, int, int]
     side_zero: Any
     bias_zero: Any
     blocks: int
+    rest: int
     side: int
     bias: int
     tables: int
@@ -76,16 +85,32 @@ class Places(NamedTuple):
     bars: int
     passing: int
     sums: int
+    walk: tuple[int, int]
 
 
 @inner
-def places(rows: Rows, frame: Frame, candidates: Candidates) -> Places:
+def make_candidates(size: int, pairs: int) -> Candidates:
+    """Return room for so many rows, of which so many pairs of nibbles are looked up."""
+    return Candidates(
+        empty(size, np.float32),
+        empty(size, np.int32),
+        empty(size, np.float32),
+        empty(CHUNK // 2, np.uint64),
+        empty(CHUNK // 2, np.int64),
+        lines((CHUNK // 2, 2 * BLOCK), np.uint16),
+        empty((pairs, BLOCK), np.uint8),
+    )
+
+
+@inner
+def places(rows: Rows, meaning: Meaning, frame: Frame, candidates: Candidates) -> Places:
     """Return where the arrays begin; good while they live."""
     return Places(
-        (rows.blocks.strides[0], BLOCK * rows.side.itemsize, BLOCK * rows.bias.itemsize),
+        (rows.blocks.strides[0], rows.rest.strides[0], BLOCK * rows.side.itemsize, BLOCK * rows.bias.itemsize),
         zeros(1, rows.side.dtype)[0],
         zeros(1, rows.bias.dtype)[0],
         rows.blocks.ctypes.data,
+        rows.rest.ctypes.data - rows.blocks.shape[1] * BLOCK,
         rows.side.ctypes.data,
         rows.bias.ctypes.data,
         frame.tables.ctypes.data,
@@ -93,6 +118,7 @@ def places(rows: Rows, frame: Frame, candidates: Candidates) -> Places:
         frame.bars.ctypes.data,
         frame.passing.ctypes.data,
         candidates.sums.ctypes.data,
+        (meaning.walk.made.ctypes.data, meaning.walk.sources.ctypes.data),
     )
 
 
@@ -128,17 +154,21 @@ def collect(
         How many there are.
     """
     inverse, shift, floor = frame.bars
-    half = (span[1] - span[0] + 1) // 2
+    half, walked = (span[1] - span[0] + 1) // 2, len(meaning.walk.made) > 0
     # Two by two, half a chunk apart: CPUs fetch two streams ahead, but not two that leap by turns.
     for n in range(span[1] - span[0]):
         block = span[0] + n // 2 + n % 2 * half
         word = counted(rows.words, rows.size, block)
         frame.sums[0, :] = frame.start[0]
-        for pair in range(meaning.first_pairs):
-            tables = frame.tables[pair]
-            for i in range(BLOCK):
-                code = rows.blocks[block, pair, i]
-                frame.sums[0, i] += np.int32(tables[0, code & 15]) + np.int32(tables[1, code >> 4])
+        if walked:
+            make(rows, meaning, block, candidates.made)
+        for pair in range(meaning.looked):
+            if walked:
+                add_up(candidates.made[pair], frame.tables[pair], frame.sums)
+            else:
+                own = rows.blocks.shape[1]
+                codes = rows.blocks[block, pair] if pair < own else rows.rest[block, pair - own]
+                add_up(codes, frame.tables[pair], frame.sums)
         for i in range(BLOCK):
             row = block * BLOCK + i
             score = scale(rows.side[row], meaning.scale_format) * np.float32(frame.sums[0, i])
@@ -149,6 +179,39 @@ def collect(
                 candidates.keys[count], candidates.rows[count] = score, row
                 count += 1
     return count
+
+
+@inner
+def make(rows: Rows, meaning: Meaning, block: int, made: npt.NDArray[np.uint8]) -> None:
+    """Write the bytes that are made of a block; see `Walk`."""
+    walk, low = meaning.walk, (1 << meaning.scale_format[0]) - 1
+    for i in range(BLOCK):
+        state, n = np.int64(rows.side[block * BLOCK + i]) & low, 0
+        for place in range(meaning.looked):
+            byte = mapped(walk.made[place], 1, state)
+            for _ in range(walk.made[place, 0]):
+                source = walk.sources[n]
+                code = np.int64(rows.blocks[block, source[0] // BLOCK, i])
+                byte ^= mapped(source, 1, code)
+                state ^= mapped(source, 1 + WORDS, code)
+                n += 1
+            made[place, i] = byte
+
+
+@inner
+def add_up(codes: npt.NDArray[np.uint8], tables: npt.NDArray[np.uint8], sums: npt.NDArray[np.int32]) -> None:
+    """Add what a pair's tables have for its codes, those of a block, to its sums."""
+    for i in range(BLOCK):
+        code = codes[i]
+        sums[0, i] += np.int32(tables[0, code & 15]) + np.int32(tables[1, code >> 4])
+
+
+@inner
+def mapped(words: Integers, first: int, byte: int) -> int:
+    """Return what a map makes of a byte: the one whose `WORDS` begin with the one numbered ``first``."""
+    low, high = byte & 15, byte >> 4
+    one, other = words[first + 1 + low // 8] >> low % 8 * 8, words[first + 3 + high // 8] >> high % 8 * 8
+    return (one ^ other) & 255
 
 
 @inner(forceinline=True)
@@ -203,19 +266,22 @@ def _collect(
         candidates: Candidates,
         count: int,
     ) -> int:
-        block_bytes, side_bytes, bias_bytes = at.strides
+        block_bytes, rest_bytes, side_bytes, bias_bytes = at.strides
         query, words, size = (at.tables, at.start, at.bars, at.passing), rows.words, rows.size
-        half = (span[1] - span[0] + 1) // 2
+        half, own, made = (span[1] - span[0] + 1) // 2, rows.blocks.shape[1], len(meaning.walk.made)
         for n in range(half):
             first, second = span[0] + n, span[0] + n + half
             step = half if second < span[1] else 0
+            codes, after = (at.blocks + first * block_bytes, at.rest + first * rest_bytes), (block_bytes, rest_bytes)
+            sides = at.side + first * side_bytes, side_bytes * step
             hopeful = emit_lookup(
                 isa,
                 at.side_zero,
                 at.bias_zero,
-                (at.blocks + first * block_bytes, at.side + first * side_bytes, at.bias + first * bias_bytes),
-                (block_bytes * step, side_bytes * step, bias_bytes * step),
-                meaning.first_pairs,
+                (*codes, sides[0], at.bias + first * bias_bytes),
+                (after[0] * step, after[1] * step, sides[1], bias_bytes * step),
+                (meaning.looked, own),
+                (*at.walk, made),
                 query,
                 meaning.scale_format,
                 at.sums + n * (4 * BLOCK),
@@ -237,26 +303,45 @@ def emit_lookup(
     rows: Any,
     next_: Any,
     pairs: Any,
+    walk: Any,
     query: Any,
     scale_format: Any,
     out: Any,
 ) -> Any:
     """Look at two blocks of `collect`; return a bit for each row that may reach the floor.
 
-    ``rows`` is (codes, side, bias) and ``query`` (tables, start, bars, passing), all addresses; ``next_`` the bytes
-    from ``rows`` to the second block's; ``side`` and ``bias`` are zeros of their types. Sums are written to ``out``.
+    ``rows`` is (codes, rest, side, bias) and ``query`` (tables, start, bars, passing), all addresses; ``next_`` the
+    bytes from ``rows`` to the second block's; ``pairs`` is how many are looked up, and the pairs of the first part;
+    ``walk`` has the addresses of `Walk`'s arrays and how many bytes are made; ``side`` and ``bias`` are zeros of their
+    types. Sums are written to ``out``.
     """
-    three = address_types(3)
-    signature = types.uint64(isa, side, bias, three, three, types.intp, address_types(4), three, types.intp)
+    two, three, four = (address_types(count) for count in (2, 3, 4))
+    signature = types.uint64(isa, side, bias, four, four, two, three, four, three, types.intp)
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        kind, isa_class = ir.IntType(side.bitwidth), isa.instance_class
+        kind, isa_class, out = ir.IntType(side.bitwidth), isa.instance_class, arguments[9]
         first, steps = (cgutils.unpack_tuple(builder, t) for t in arguments[3:5])
-        (tables, start, bars, passing), format_ = (cgutils.unpack_tuple(builder, t) for t in arguments[6:8])
+        count, own = cgutils.unpack_tuple(builder, arguments[5])
+        made, sources, bytes_made = cgutils.unpack_tuple(builder, arguments[6])
+        (tables, start, bars, passing), format_ = (cgutils.unpack_tuple(builder, t) for t in arguments[7:9])
         second = [builder.add(begin, step) for begin, step in zip(first, steps, strict=True)]
-        both, words = LOOKUPS[isa_class](builder, [first[0], second[0]], tables, arguments[5]), []
-        for number, (sums, (_, sides, biases)) in enumerate(zip(both, (first, second), strict=True)):
-            emit.store(builder, sums, arguments[8], number * 2 * BLOCK)
+        blocks, dense, words = (first, second), DENSE[isa_class], []
+        walked = builder.icmp_signed("!=", bytes_made, ir.Constant(emit.I64, 0))
+        both = [cgutils.alloca_once(builder, emit_lookups.ROWS) for _ in blocks]
+        with builder.if_else(walked) as branches:
+            for branch, by_walk in zip(branches, (True, False), strict=True):
+                with branch:
+                    if by_walk:
+                        of_blocks = [(block[0], block[2]) for block in blocks]
+                        walk = (made, bytes_made), sources
+                        pairs = emit_walk.pairs(builder, dense, kind, of_blocks, format_[0], *walk)
+                    else:
+                        pairs = _coded(builder, dense, blocks, own, count)
+                    for slot, sums in zip(both, LOOKUPS[isa_class](builder, pairs, tables), strict=True):
+                        builder.store(sums, slot)
+        for number, (slot, (_, _, sides, biases)) in enumerate(zip(both, blocks, strict=True)):
+            sums = builder.load(slot)
+            emit.store(builder, sums, out, number * 2 * BLOCK)
             if isa_class is Avx512 and bias != types.float32:
                 above = emit_lookups.reached(builder, sums, kind, sides, passing)
             else:
@@ -266,6 +351,33 @@ def emit_lookup(
         return builder.or_(words[0], builder.shl(words[1], ir.Constant(emit.I64, BLOCK)))
 
     return signature, generate
+
+
+def _coded(
+    builder: emit.Builder,
+    dense: Dense,
+    blocks: tuple[list[emit.Value], list[emit.Value]],
+    own: emit.Value,
+    count: emit.Value,
+) -> emit_lookups.Pairs:
+    """Return codes of two blocks, whose first two addresses are those of their parts.
+
+    Where both are looked up, the first fills whole quads: which part it is, is decided once for a quad.
+    """
+    rows, quad = min(dense.decoded, BLOCK), ir.Constant(emit.I64, 2)
+    quads = builder.lshr(builder.add(own, ir.Constant(emit.I64, QUAD - 1)), quad)
+
+    def ahead(pair: emit.Value) -> list[emit.Value]:
+        here = builder.icmp_unsigned("<", builder.lshr(pair, quad), quads)
+        offset = builder.mul(pair, ir.Constant(emit.I64, BLOCK))
+        return [builder.add(builder.select(here, *block[:2]), offset) for block in blocks]
+
+    def read(pair: emit.Value) -> list[emit.Value]:
+        kind, firsts = ir.VectorType(emit.I8, rows), range(0, BLOCK, rows)
+        each = [emit.load(builder, kind, address, first) for address in ahead(pair) for first in firsts]
+        return each if rows == dense.decoded else [emit.shuffle(builder, each[0], each[1], EVERY)]
+
+    return emit_lookups.Pairs(read, ahead, count)
 
 
 def _above(

@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.arrays import lines, read_only
-from ipaq_index.scan.known import Floats, Integers, known
+from ipaq_index.scan.known import Floats, Integers
 from ipaq_index.scan.layout import NIBBLE, QUAD, Blocks, Layout
+from ipaq_index.scan.looked import best
+from ipaq_index.scan.walk import Walk
 
 TOP_LEVEL = 127  # levels are rounded to 0 ... 127: products with 8-bit weights then add up in 16 bits on every CPU
 
@@ -45,8 +47,10 @@ class Meaning(NamedTuple):
         See `CodeBook`: A, B, and 255 where there is a trellis, else 0.
     scale_format : (int, int, int)
         state_bits, base, step; see `CodeBook`.
-    first_pairs : int
-        See `Layout`.
+    looked : int
+        Pairs of nibbles that are looked up.
+    walk : Walk
+        How to make them, where they are not the codes' own.
     """
 
     places: Integers
@@ -63,7 +67,8 @@ class Meaning(NamedTuple):
     levels: Floats
     feedback: tuple[int, int, int]
     scale_format: tuple[int, int, int]
-    first_pairs: int
+    looked: int
+    walk: Walk
 
 
 class Rows(NamedTuple):
@@ -98,7 +103,7 @@ class CodeBook:
         ``state_bits, base, step``: a scale is the float32 whose bits are ``base + step * (side >> state_bits)``, and 0
         where ``side >> state_bits`` is 0. The low ``state_bits`` of side are the first state.
     discrete : bool
-        Whether what the first part does not tell of a row's levels is not a sum of chances: look-ups take it for one,
+        Whether what look-ups do not tell of a row's levels is not a sum of chances: look-ups take it for one,
         and of counts one query alone then missed 14 % of its neighbours (Poisson, 128-d, 4 bits).
 
     Raises
@@ -116,12 +121,13 @@ class CodeBook:
         discrete: bool = False,
     ) -> None:
         self.layout, self.discrete = layout, discrete
-        self.bits = float(np.mean(layout.bits))
         feedback = _feedback(next_state)
         trellis = feedback[2] > 0
         active, flat = _active(layout, levels, trellis)
+        looked = best(layout, levels, feedback, len(next_state))
+        self.queries = looked.queries
         self.meaning = Meaning(
-            *known(layout, levels, trellis),
+            *looked.known,
             np.where(layout.bits == 0, levels[:, 0], np.float32(0)),
             _steps(layout),
             active,
@@ -129,7 +135,8 @@ class CodeBook:
             flat,
             feedback,
             (int(scale_format[0]), int(scale_format[1]), int(scale_format[2])),
-            layout.first_pairs,
+            looked.pairs,
+            looked.walk,
         )
 
     @property

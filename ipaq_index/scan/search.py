@@ -16,9 +16,8 @@ from ipaq_index.scan.packed import Floats, PackedCodes, Words
 
 # Fewer queries a list than this are scanned by look-ups; for more it pays to decode the rows. Measured on GloVe (399k x
 # 50): codes of one part cross at 6 queries, of two parts, of which look-ups read the first, at 9, and on Debian (400k x
-# 384) at 20. A symbol of few bits of a trellis tells little: at 1.5 bits they cross at 3, at 1 bit below one query.
+# 384) at 20. Where look-ups tell little they cross at fewer: see `looked`.
 FEW, FEW_OF_TWO_PARTS = 6, 9
-FEW_OF_TRELLIS = ((1.25, 1), (1.75, 3))  # up to so many bits a dimension
 # A list is short, and to begin with a query costs look-ups as much as ten lists: they cross at 1.1 queries a list on
 # GloVe (399k x 50, 1,024 lists, 4 bits) and at 1.7 on Debian (50k x 384, 256 lists).
 FEW_OF_LISTS = 1.5
@@ -256,12 +255,7 @@ def few_queries(packed: PackedCodes, lists: int) -> float:
     if packed.codebook.discrete:
         return 1
     few_of_all = FEW_OF_TWO_PARTS if packed.rest.shape[1] else FEW
-    queries = few_of_all if lists == 1 else FEW_OF_LISTS
-    if packed.codebook.trellis:
-        for bits, most in FEW_OF_TRELLIS:
-            if packed.codebook.bits <= bits:
-                return min(most, queries)
-    return queries
+    return min(few_of_all if lists == 1 else FEW_OF_LISTS, packed.codebook.queries)
 
 
 def _best(queries: int, k: int, floors: Floats | None = None) -> Best:

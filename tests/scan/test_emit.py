@@ -3,7 +3,7 @@
 import pytest
 from llvmlite import binding, ir
 
-from ipaq_index.scan import emit, emit_dense, emit_lookups, emit_row
+from ipaq_index.scan import emit, emit_dense, emit_lookups, emit_row, emit_walk
 from ipaq_index.scan.emit import I64
 
 TARGETS = {
@@ -33,8 +33,15 @@ def assembly(name, arguments, body):
 @pytest.mark.parametrize(("name", "expected"), [("avx512", "vpermb"), ("avx2", "vpshufb"), ("neon", "tbl uaddw")])
 def test_lookups(name, expected):
     def body(builder, arguments):
-        first, second, tables, pairs, out = arguments
-        for number, sums in enumerate(getattr(emit_lookups, name)(builder, [first, second], tables, pairs)):
+        first, second, tables, count, out = arguments
+        kind = [ir.VectorType(emit.I8, {"avx512": 64, "avx2": 32, "neon": 16}[name]), 64]
+
+        def read(pair):
+            at = [builder.add(begin, builder.mul(pair, ir.Constant(I64, 64))) for begin in (first, second)]
+            return [emit.load(builder, kind[0], at[0], n) for n in range(0, 64, kind[0].count)]
+
+        pairs = emit_lookups.Pairs(read, lambda pair: [first, second], count)
+        for number, sums in enumerate(getattr(emit_lookups, name)(builder, pairs, tables)):
             emit.store(builder, sums, out, 64 * number)
 
     text = assembly(name, 5, body)
@@ -89,3 +96,15 @@ def test_exact_sums(name, expected):
         emit_row.totals(builder, parts, states, tile, p, steps, used, levels, feedback, out, name == "avx512")
 
     assert f"\t{expected}" in assembly(name, 14, body)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("avx512", "vgf2p8affineqb"), ("avx2", "vpshufb"), ("neon", "tbl")])
+def test_numbers_of_levels(name, expected):
+    def body(builder, arguments):
+        first, side, second, other_side, state_bits, made, count, sources, out = arguments
+        blocks = [(first, side), (second, other_side)]
+        pairs = emit_walk.pairs(builder, DENSE[name], emit.I16, blocks, state_bits, (made, count), sources)
+        for number, part in enumerate(pairs.read(ir.Constant(I64, 0))):
+            emit.store(builder, part, out, part.type.count * number)
+
+    assert f"\t{expected}" in assembly(name, 9, body)

@@ -45,7 +45,7 @@ def test_look_ups_add_up_to_the_mean_of_the_levels_that_are_left(bits, trellis):
     levels = np.zeros((len(bits), 512), dtype=np.float32)
     for j, width in enumerate(bits):
         levels[j, : 1 << width + trellis] = np.linspace(*ends[:, j], 1 << width + trellis)
-    found = known(plan, levels, trellis)
+    found = known(plan, levels, trellis, plan.first_pairs)
     for _ in range(9):
         told, agree = np.zeros(len(bits)), levels[:, : 1 << max(bits) + trellis] != 0
         values = rng.integers(0, 16, 2 * plan.first_pairs + 1)

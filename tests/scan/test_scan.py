@@ -30,13 +30,13 @@ from ipaq_index.scan.frame import fill_lookups, fill_weights, make_frame, make_w
 from tests.compiled import compiled
 
 
-def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16):
+def case(n, bits, seed=0, with_bias=False, states=1, side_dtype=np.uint16, feedback=None):
     """Return packed random codes, their symbols, and the values (n, d) they stand for, worked out row by row."""
     rng = np.random.default_rng(seed)
     bits = np.array(bits, dtype=np.uint8)
     d = len(bits)
     levels = np.sort(rng.standard_normal((d, 512)), axis=1).astype(np.float32)
-    feedback, state = rng.integers(0, states, 2), np.arange(states)[:, None]
+    feedback, state = rng.integers(0, states, 2) if feedback is None else feedback, np.arange(states)[:, None]
     next_state = ((state >> 1) ^ (state & 1) * feedback[0] ^ np.arange(2) * feedback[1]).astype(np.uint8)
     symbols = (rng.integers(0, 256, (n, d)) % (1 << bits.astype(int))).astype(np.uint8)
     state_bits = states.bit_length() - 1
@@ -152,7 +152,7 @@ def test_the_heap_keeps_the_best(seed):
 
 @njit
 def run_collect(isa_, rows, meaning, span, frame, candidates, count):
-    at = lookup.places(rows, frame, candidates)
+    at = lookup.places(rows, meaning, frame, candidates)
     return lookup.collect(isa_, rows, meaning, span, frame, at, candidates, count)
 
 
@@ -177,11 +177,12 @@ def assert_alike(found, expected, end, used, twin, whole=False):
     twin.above[:] = 0
 
 
-def candidates_of(size):
+def candidates_of(size, pairs):
     keys, rows, shifts = (np.zeros(size, kind) for kind in (np.float32, np.int32, np.float32))
     words, places = np.zeros(lookup.CHUNK // 2, np.uint64), np.zeros(lookup.CHUNK // 2, np.int64)
     sums = np.zeros((lookup.CHUNK // 2, 64), np.uint16)
-    return lookup.Candidates(keys, rows, shifts, words, places, sums)
+    made = np.zeros((pairs, 32), np.uint8)
+    return lookup.Candidates(keys, rows, shifts, words, places, sums, made)
 
 
 @pytest.mark.parametrize("name", isa.available())
@@ -191,7 +192,7 @@ def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype)
     for pairs in (1, 2, 3, 4, 5, 8, 600, 2400):  # the first parts of the last two take sums of bytes to their limits
         packed, _, _ = case(160, [4] * (2 * pairs), with_bias=with_bias, side_dtype=side_dtype)
         rows, meaning = packed.rows(None), packed.codebook.meaning
-        tables = np.zeros((meaning.first_pairs, 2, 64), np.uint8)
+        tables = np.zeros((meaning.looked, 2, 64), np.uint8)
         frame = make_frame(tables, 1)
         p = rng.standard_normal(2 * pairs).astype(np.float32)
         frame.start[0], step = compiled_fill(p, meaning, 3.0, tables)
@@ -204,7 +205,7 @@ def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype)
                 frame.bars[:, 0] = 1 / step, 3, max(scores / step, -1e30)
                 bars.bend(rows, search._best(1, 1), 0, curve)
                 bars.fill_bars(frame, curve)
-                used, twin = candidates_of(300), candidates_of(300)
+                used, twin = (candidates_of(300, meaning.looked) for _ in range(2))
                 found = run_collect(isa.NAMES[name], counted, meaning, span, frame, used, 3)
                 expected = lookup.collect(isa.NAMES[name], counted, meaning, span, frame, None, twin, 3)
                 assert found == expected
@@ -337,7 +338,7 @@ def test_tables_of_tiny_and_large_queries(size):
     packed, _, _ = case(64, [4, 3, 1, 8, 0, 2] * 8, seed=3)  # two parts
     meaning = packed.codebook.meaning
     p = (np.random.default_rng(1).standard_normal(48) * size).astype(np.float32)
-    lut, twin = np.zeros((2, meaning.first_pairs, 2, 64), np.uint8)
+    lut, twin = np.zeros((2, meaning.looked, 2, 64), np.uint8)
     start, step = compiled(fill_lookups)(p, meaning, 3.0, lut)
     assert fill_lookups(p, meaning, 3.0, twin) == (start, step)
     assert 0 < step < np.inf
