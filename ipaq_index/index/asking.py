@@ -158,7 +158,7 @@ class Asking(Stored):
             which they were added (that of `ids`). The answer is the best ``k`` among these. Of a partitioned index more
             lists are probed then, in proportion, and if only some ``5 k`` vectors are allowed, all that have one.
         k_factor : int
-            With ``refine``: candidates a neighbour, among which the finer vectors decide.
+            With ``refine``: candidates a neighbour, at most, among which the finer vectors decide.
         return_std : bool
             Whether to return also by how much each score may be off.
         threads : int, optional
@@ -186,7 +186,7 @@ class Asking(Stored):
         unseen = plain(q, self.dim) if self.metric != "cosine" else None
         table = self._queries(q, "q") if unseen is None else unseen
         if len(table) == 1 and filter is None and not return_std:
-            found = self._found_alone(content, table, k, nprobe, threads)
+            found = self._found_alone(content, table, k, k_factor, nprobe, threads)
             if found is not None:
                 return self._told(content, *found)
         if unseen is not None:
@@ -378,7 +378,7 @@ class Asking(Stored):
         return info(self._config, self._content, self.nprobe)
 
     def _found_alone(
-        self, content: Content, q: Scores, k: int, nprobe: NProbe, threads: int | None
+        self, content: Content, q: Scores, k: int, k_factor: int, nprobe: NProbe, threads: int | None
     ) -> tuple[Scores, Ids] | None:
         """Return scores and rows for one query; None where it is better asked like more, or a value may be wrong."""
         alone, lists = content.alone, 1
@@ -386,8 +386,11 @@ class Asking(Stored):
             lists = min(self._lists_to_probe(nprobe), content.nlist)
         if alone is None or not alone.fits(lists, thread_count(threads, self._config.threads)):
             return None
-        found = alone.top(q, k, lists)
-        return None if found is None else (final(found[0], q, content.l2), found[1])
+        candidates = content.candidates(k, k_factor)
+        found = alone.top(q, k, lists, candidates, content.lifted(k, candidates))
+        if found is None or alone.finer is not None:
+            return found
+        return final(found[0], q, content.l2), found[1]
 
     def _asked(
         self, content: Content, q: Scores, nprobe: NProbe, filter: npt.ArrayLike | None, threads: int | None

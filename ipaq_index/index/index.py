@@ -37,7 +37,8 @@ class Index(Asking, FaissNames):
         Number of inverted lists. A search then looks only into those that fit the query best. "auto" chooses by the
         number of vectors trained on (none below 20,000). Without it the index is flat: every search looks at all codes.
     refine : {"fp16", "sq8"}, optional
-        Keep finer vectors too, two bytes or one a dimension, which decide among the best candidates of a search.
+        Keep finer vectors too, two bytes or one a dimension, which decide among the best candidates of a search. For
+        inner products and cosines they are what codes leave of vectors, and so the finer the more bits these have.
     encoding : {"auto", "trellis", "scalar"}
         Trellis-coded level sets ("auto" too), or one level set a dimension: faster to build, less precise.
     states : int

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from ipaq_index.index.finest import score_candidates
 from ipaq_index.index.ids import Ids
 from ipaq_index.index.search import Search, final
+from ipaq_index.interruptible import slices
 
 FIRST_K = 64
 GROWTH = 8
@@ -50,8 +52,13 @@ def _every(search: Search, threshold: float) -> tuple[Floats, Ids]:
         probed[lists[lists >= 0]] = True
         rows = rows[probed[content.runs.lists(rows)]]
     rows = np.sort(rows)
-    if content.rows.codec is not None and content.rows.fine is not None:
-        scores = content.rows.codec.score(search.q, content.rows.fine, rows[None, :], content.l2)[0]
+    fine, codes = content.rows.finer, content.view.packed
+    if fine is not None:
+        scores = search.scores(rows)[0] if fine.residual else np.empty(len(rows), dtype=np.float32)
+        side, scale_format = codes.side, codes.codebook.meaning.scale_format
+        for first, last in slices(len(rows), search.q.shape[1]):
+            part = slice(first, last)
+            score_candidates(fine, side, scale_format, search.q[0], rows[part], content.l2, scores[part])
     else:
         scores = final(search.scores(rows), search.q, search.content.l2)[0]
     inside = scores >= threshold

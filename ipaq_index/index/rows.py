@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipaq_index.arrays import lines, read_only
+from ipaq_index.index.fine_scores import Fine
 from ipaq_index.index.refine import FineCodec
 from ipaq_index.index.runs import Ids
 from ipaq_index.interruptible import slices
@@ -60,6 +61,11 @@ class CodeRows:
     def packed(self, count: int) -> PackedCodes:
         """Return the first ``count`` rows for a scan."""
         return PackedCodes(self.codebook, *self._read_only, count)
+
+    @cached_property
+    def finer(self) -> Fine | None:
+        """Finer vectors, as kernels take them."""
+        return None if self.codec is None or self.fine is None else self.codec.fine(self.fine)
 
     @cached_property
     def _read_only(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:

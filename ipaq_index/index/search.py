@@ -9,9 +9,11 @@ import numpy.typing as npt
 from ipaq_index import scan
 from ipaq_index.index.content import Content
 from ipaq_index.index.filter import as_words
+from ipaq_index.index.finest import finest
 from ipaq_index.index.ids import Ids
 from ipaq_index.index.partition import Probes
 from ipaq_index.index.validation import CHUNK_ROWS
+from ipaq_index.interruptible import slices
 from ipaq_index.quantizer.product import product
 
 DIRECT = 50  # with a filter of at most 5 k and so many rows all are scored exactly, as the scan would do at its end
@@ -55,14 +57,28 @@ class Search:
     def top(self, k: int, k_factor: int = 1) -> tuple[Floats, Ids]:
         """Return the ``k`` best rows for each query: (nq, k) scores, descending, and rows; -inf and -1 for none.
 
-        Where the index keeps finer vectors, these decide among the best ``k * k_factor`` by codes.
+        Where the index keeps finer vectors, these decide among the best ``k * k_factor`` by codes, of which those are
+        looked at that may be among the best ``k``.
         """
-        codec, stored = self.content.rows.codec, self.content.rows.fine
-        if codec is None or stored is None:
+        content = self.content
+        fine = content.rows.finer
+        if fine is None:
             scores, rows = self._coded(k)
-            return final(scores, self.q, self.content.l2), rows
-        rows = np.sort(self._coded(min(k * k_factor, max(k, self.content.total)))[1], axis=1)
-        return _best(codec.score(self.q, stored, rows, self.content.l2), rows, k)
+            return final(scores, self.q, content.l2), rows
+        candidates = content.candidates(k, k_factor)
+        heights = content.heights(self.p)
+        lift = scan.Lift(heights, k) if content.lifted(k, candidates) else None
+        scores, rows = self._coded(candidates, lift)
+        best, numbers = np.empty((len(rows), k), dtype=np.float32), np.empty((len(rows), k), dtype=np.int64)
+        side, scale_format = content.view.packed.side, content.rows.codebook.meaning.scale_format
+        for first, last in slices(len(rows), self.q.shape[1] * candidates):
+            part = slice(first, last)
+            own = heights[part]
+            finest(
+                fine, side, scale_format, self.q[part], own, content.l2, scores[part], rows[part], best[part],
+                numbers[part],
+            )  # fmt: skip
+        return best, numbers
 
     def std(self, rows: Ids) -> Floats:
         """Return the standard deviation of the scores of (nq, k) rows; 0 where there is none."""
@@ -103,7 +119,7 @@ class Search:
             std[first : first + len(part)] = content.quantizer.score_std(p, content.rows.side[part][:, None])[:, 0]
         return factor * std.reshape(rows.shape)
 
-    def _coded(self, k: int) -> tuple[Floats, Ids]:
+    def _coded(self, k: int, lift: scan.Lift | None = None) -> tuple[Floats, Ids]:
         content = self.content
         packed, words = content.view
         if self.rows is not None:
@@ -112,10 +128,10 @@ class Search:
                 return _best(self.scores(self.rows), rows, k)
             words = as_words(self.rows, content.runs.blocks)
         if content.partition is None:
-            return scan.top_k(packed, self.p, k, offset=self.offset, allowed=words, threads=self.threads)
+            return scan.top_k(packed, self.p, k, offset=self.offset, allowed=words, threads=self.threads, lift=lift)
         probes = self.probes()
         return scan.top_k_lists(
-            packed, self.p, k, self.offset, content.spans, probes.lists, probes.offsets, words, threads=self.threads
+            packed, self.p, k, self.offset, content.spans, probes.lists, probes.offsets, words, self.threads, lift=lift
         )
 
     def probes(self) -> Probes:

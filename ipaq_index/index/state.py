@@ -18,7 +18,9 @@ from ipaq_index.quantizer import Quantizer
 from ipaq_index.scan import BLOCK
 from ipaq_index.scan.layout import VERSION
 
-QUANTIZER, PARTITION, FINE = "quantizer.", "partition.", "fine."  # prefixes of their arrays among the index's
+# Prefixes of their arrays among the index's. The last two: of finer vectors, which all files had until November 2026,
+# and of what codes leave of vectors. A reader of before misses the former, and does not take the latter for vectors.
+QUANTIZER, PARTITION, FINE, RESIDUAL = "quantizer.", "partition.", "fine.", "residual."
 LIMIT = 1 << 40  # no number of a run is larger: their sums do not overflow
 RUNS = ("start", "room", "count")
 
@@ -34,8 +36,10 @@ def describe(content: Content) -> dict[str, Any]:
     sections = {QUANTIZER + name: array for name, array in arrays.items()}
     if content.partition is not None:
         sections |= {PARTITION + name: array for name, array in content.partition.to_arrays().items()}
-    if content.rows.codec is not None:
-        sections |= {FINE + "low": content.rows.codec.low, FINE + "step": content.rows.codec.step}
+    codec = content.rows.codec
+    if codec is not None:
+        prefix = RESIDUAL if codec.residual else FINE
+        sections |= {prefix + "low": codec.low, prefix + "step": codec.step}
     sections |= {"runs." + name: getattr(runs, name) for name in RUNS}
     if runs.holes:  # else the rows in use are the first of each run
         sections["runs.words"] = runs.words
@@ -70,7 +74,7 @@ def restored(config: IndexConfig, state: dict[str, Any]) -> Content:
     if state["nlist"] is not None:
         nlist = as_count(state["nlist"], "nlist")
         partition = Partition.from_arrays(_under(PARTITION, arrays), nlist, config.dim)
-    content = Content.empty(quantizer, partition, config.metric == "l2", _fine(config, _under(FINE, arrays)))
+    content = Content.empty(quantizer, partition, config.metric == "l2", _fine(config, arrays))
     count, next_id, clock, encoded = (
         as_count(state[name], name, least=0) for name in ("count", "next_id", "clock", "encoded")
     )
@@ -141,11 +145,14 @@ def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _fine(config: IndexConfig, arrays: dict[str, np.ndarray]) -> FineCodec | None:
+def _fine(config: IndexConfig, sections: dict[str, np.ndarray]) -> FineCodec | None:
     if config.refine is None:
         return None
+    residual = config.metric != "l2" and RESIDUAL + "low" in sections
+    prefix = RESIDUAL if residual else FINE
+    arrays = _under(prefix, sections)
     for name in ("low", "step"):
         found = arrays.get(name)
         if found is None or found.shape != (config.dim,) or found.dtype != np.float32 or not np.isfinite(found).all():
-            raise ValueError(f"section 'fine.{name}': expected finite float32 ({config.dim},)")
-    return FineCodec(config.refine, arrays["low"], arrays["step"])
+            raise ValueError(f"section '{prefix}{name}': expected finite float32 ({config.dim},)")
+    return FineCodec(config.refine, arrays["low"], arrays["step"], residual)

@@ -16,6 +16,7 @@ from ipaq_index.quantizer.spec import OBJECTIVES
 TRAIN_ROWS = (
     65_536  # rows sampled for training: level sets and covariance of 100k and 400k rows differ by < 0.001 recall
 )
+FINE_ROWS = 4096  # of these, whose codes are looked at for what they leave
 
 Vectors = npt.NDArray[np.float32]
 
@@ -66,7 +67,7 @@ def trained(
     sample = normalised(_sample(x, sample_rows(nlist), rng), config.metric)
     asked = None if queries is None else normalised(_sample(queries, TRAIN_ROWS, rng), config.metric)
     partition = None
-    fine = None if config.refine is None else FineCodec.fit(config.refine, sample)
+    whole = sample
     if nlist is not None:
         l2 = config.metric == "l2"
         if centroids is None:
@@ -81,6 +82,13 @@ def trained(
     if config.metric == "l2":
         asked = None
     quantizer = Quantizer.fit(sample, quantizer_spec(config), queries=asked, threads=threads)
+    fine = None
+    if config.refine is not None and config.metric == "l2":
+        fine = FineCodec.fit(config.refine, whole, False)
+    elif config.refine is not None:
+        some = _sample(sample, FINE_ROWS, rng)
+        codes = quantizer.encode(some, threads=threads)
+        fine = FineCodec.fit(config.refine, (some - quantizer.decode(codes)) / quantizer.units(codes.side), True)
     return Content.empty(quantizer, partition, config.metric == "l2", fine)
 
 

@@ -98,7 +98,7 @@ class Quantizer:
         self.spec, self.bits, self.levels, self.scale_format = spec, sets.bits, sets.levels, scale_format
         self.shared, self.discrete = sets.shared, discrete
         self._transform, self._length, self._cosine = fitted, length, cosine
-        self._variances = np.zeros(spec.dim, dtype=np.float32) if variances is None else variances
+        self.variances = np.zeros(spec.dim, dtype=np.float32) if variances is None else variances
         if spec.encoding == "trellis":
             chosen = trellis(spec.states)
             self.next_state = chosen.next_state
@@ -107,7 +107,7 @@ class Quantizer:
             self.next_state = np.zeros((1, 2), dtype=np.uint8)
             self._tables = codebook.scalar_tables(sets)
         if spec.encoding == "scalar" and length == PLAIN:  # from a file of before scalar codes had lengths
-            length = codebook.presumed_length(sets, self._variances)
+            length = codebook.presumed_length(sets, self.variances)
         many = spec.encoding == "trellis" and spec.code_bits >= MANY_BITS * spec.dim
         tries = TRIES if spec.dim <= MANY_DIMS else FEWEST if many else FEWER
         told = scale_range(scale_format, spec.side_bytes) if scale_format.step and cosine else ANY_SCALE
@@ -294,8 +294,16 @@ class Quantizer:
         -------
         (nq, k) float32
         """
-        variance = np.einsum("ij,j->i", np.square(p, dtype=np.float64), self._variances)
-        return (np.sqrt(variance)[:, None] * decode_scales(side, self.scale_format)).astype(np.float32)
+        return (self.unit_std(p)[:, None] * decode_scales(side, self.scale_format)).astype(np.float32)
+
+    def units(self, side: Side) -> Vectors:
+        """Return by how much errors of rows differ, (m, 1) for side codes (m,): scales, and 1 where these are 0."""
+        scales = decode_scales(side, self.scale_format)[:, None]
+        return np.where(scales > 0, scales, np.float32(1)).astype(np.float32)
+
+    def unit_std(self, p: Vectors) -> npt.NDArray[np.float64]:
+        """Return the standard deviation of scores of rows whose scale is 1, (nq,) for projected queries (nq, d)."""
+        return np.sqrt(np.einsum("ij,j->i", np.square(p, dtype=np.float64), self.variances))
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all there is to know as JSON-able values and arrays; `from_arrays` reads them back."""
@@ -304,7 +312,7 @@ class Quantizer:
             "forward": self._transform.forward,
             "dual": self._transform.dual,
         }
-        arrays |= {"bits": self.bits, "levels": self.levels, "variances": self._variances}
+        arrays |= {"bits": self.bits, "levels": self.levels, "variances": self.variances}
         if self.shared is not None:
             arrays["shared"] = self.shared
         meta = {"spec": self.spec.to_dict(), "scale_format": list(self.scale_format), "length": list(self._length)}

@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ipaq_index.arrays import empty, lines
+from ipaq_index.arrays import empty, in_rows, lines
 from ipaq_index.inner import inner
 from ipaq_index.scan.bars import bend, fill_bars, make_curve
 from ipaq_index.scan.block import scale
 from ipaq_index.scan.emit_lookups import TABLE
 from ipaq_index.scan.exact import known_parts
 from ipaq_index.scan.frame import fill_lookups, make_frame
-from ipaq_index.scan.kernel import Best, Lists, aim
+from ipaq_index.scan.kernel import Best, Lift, Lists, aim
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.lookup import CHUNK, Candidates, collect, make_candidates, places
+from ipaq_index.scan.lows import LANES, clear_lows, insert_low
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import before, push
 from ipaq_index.scan.together import ROWS, Together, fetch, make_together, row_totals
@@ -37,12 +38,18 @@ ROUNDS = 2  # of these, before all that are left are scored
 
 
 class Query(NamedTuple):
-    """Number of a query, its projection, what dimensions without bits add to its scores, and 1 / step."""
+    """Number of a query, its projection, what dimensions without bits add to its scores, 1 / step, and its `Lift`.
+
+    ``height`` is in units of the step, as is ``raised``: by how much of it estimates are lifted.
+    """
 
     number: int
     p: Floats
     known: np.float32
     inverse: np.float32
+    height: np.float32
+    raised: np.float32
+    wanted: int
 
 
 class Room(NamedTuple):
@@ -56,22 +63,25 @@ class Room(NamedTuple):
         Room for those that are being scored.
     now, ahead : (16,) int64
         Their places, and those of the next.
+    lows : (1, parts + 1, 16) float32
+        The best keys where not so many are wanted as are kept; see `ipaq_index.scan.lows`.
     """
 
     chosen: Integers
     together: Together
     now: Integers
     ahead: Integers
+    lows: Floats
 
 
 @njit(nogil=True, cache=True)
-def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best) -> None:
+def by_lookups(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, lift: Lift, best: Best) -> None:
     """Scan query by query, as `look_up`."""
-    look_up(isa, rows, meaning, p, lists, best)
+    look_up(isa, rows, meaning, p, lists, lift, best)
 
 
 @inner
-def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, best: Best) -> None:
+def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, lift: Lift, best: Best) -> None:
     """Scan query by query.
 
     Parameters
@@ -84,6 +94,8 @@ def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, bes
         Projected queries.
     lists : Lists
         Of each query.
+    lift : Lift
+        Upper estimates are those of what rows may be worth.
     best : Best
         Result.
     """
@@ -91,16 +103,22 @@ def look_up(isa: Any, rows: Rows, meaning: Meaning, p: Floats, lists: Lists, bes
     size = max(CANDIDATES, 4 * k)
     most = size + CHUNK * BLOCK + 1  # one more is written, and counted only if it reaches the floor
     candidates = make_candidates(most, meaning.looked)
-    room = Room(empty(most, np.int64), make_together(rows, meaning), empty(ROWS, np.int64), empty(ROWS, np.int64))
+    places_ = empty((2, ROWS), np.int64)
+    lows = empty((1, -(-lift.wanted // LANES) + 1, LANES), np.float32)
+    room = Room(empty(most, np.int64), make_together(rows, meaning), places_[0], places_[1], lows)
     known = known_parts(p, meaning)
     curve = make_curve(rows, meaning)
     far = np.sqrt(2 * np.log(max(rows.size / k, math.e)))  # a k-th of so many normal scores is hardly further out
     for q in range(len(p)):
         tables = lines((meaning.looked, 2, TABLE), np.uint8)
         frame = make_frame(tables, 1)
-        frame.start[0], step = fill_lookups(p[q], meaning, far, tables)
-        query = Query(q, p[q], known[q], np.float32(1) / step)
-        frame.bars[0, 0] = query.inverse
+        height = lift.heights[q] if len(lift.heights) else np.float32(0)
+        frame.start[0], step, raised = fill_lookups(p[q], meaning, far, height, tables)
+        inverse = np.float32(1) / step
+        query = Query(q, p[q], known[q], inverse, height * inverse, raised, lift.wanted)
+        frame.bars[0, 0] = inverse
+        if lift.wanted < k:
+            clear_lows(room.lows)
         at = places(rows, meaning, frame, candidates)
         count, enough, seen = 0, FIRST, 0
         bend(rows, best, q, curve)
@@ -152,7 +170,7 @@ def settle(
         held = choose(
             candidates.keys,
             count,
-            count if last else max(LEAST, best.keys.shape[1], (count - MANY) // PART),
+            count if last else max(LEAST, query.wanted, (count - MANY) // PART),
             room.chosen,
         )
         score(rows, meaning, query, candidates, held, room, best)
@@ -224,6 +242,9 @@ def score(
         together.totals,
     )
     held, k, far = best.counts[q], len(best_keys), rows.blocks.nbytes > NEAR
+    lows, in_lows, fewer = room.lows, room.lows.ctypes.data, query.wanted < k
+    least = in_rows(lows, lows.shape[1] * LANES)
+    nth = -(-query.wanted // LANES) * LANES - query.wanted
     next_, taken = 0, 0
     while True:
         ahead = 0
@@ -239,11 +260,17 @@ def score(
             row_totals(rows, meaning, p, together)
             for n in range(taken):
                 row, place = chosen_rows[n], places[n]
-                value = scale(side[row], scale_format) * (totals[n] + query.known)
+                factor = scale(side[row], scale_format)
+                value = factor * (totals[n] + query.known)
                 if len(bias):
                     value += bias[row]
                 value += shifts[place]
-                key = min(keys[place], value * query.inverse)
+                key = min(keys[place] - factor * query.raised, value * query.inverse)
+                if fewer and key > least[0, nth]:
+                    insert_low(lows, in_lows, 0, key)
+                    floors[q] = max(floors[q], least[0, nth])
+                if fewer and key + factor * query.height < floors[q]:
+                    continue
                 if held == k and not before(key, row, best_keys[0], best_rows[0]):
                     continue  # as `push` would; not to call it for rows that stay out saves 2 % of a lone query
                 held = push(best_keys, best_rows, best_scores, held, key, row, value)

@@ -14,7 +14,7 @@ from ipaq_index.arrays import empty, fill, in_rows, recast, zeros
 from ipaq_index.inner import inner
 from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, counted, decode, next_product, scale
 from ipaq_index.scan.exact import fill_known
-from ipaq_index.scan.frame import Frame, Weights, fill_weights, make_frame, make_weights
+from ipaq_index.scan.frame import Frame, Weights, fill_weights, lift_weights, make_frame, make_weights
 from ipaq_index.scan.lows import LANES, insert_low, make_lows
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import order, push, raise_least
@@ -87,8 +87,8 @@ class Waiting(NamedTuple):
         The best lower estimates, at first -inf, ascending; see `lows`. For more than `MANY` neighbours a heap.
     counts : (nq,) int64
         How many rows wait.
-    room : int
-        How many may.
+    room, wanted : int
+        How many may, and how many lower estimates are kept.
     """
 
     table: Floats
@@ -96,6 +96,22 @@ class Waiting(NamedTuple):
     lows: Floats
     counts: Integers
     room: int
+    wanted: int
+
+
+class Lift(NamedTuple):
+    """What finer vectors may add to scores, where they choose among the rows found.
+
+    Attributes
+    ----------
+    heights : (nq,) float32
+        A row may be worth its score and ``scale * height``; empty for its score alone.
+    wanted : int
+        A row need not be found that may not be worth the so many best scores.
+    """
+
+    heights: Floats
+    wanted: int
 
 
 class Asked(NamedTuple):
@@ -109,19 +125,22 @@ class Asked(NamedTuple):
     known : (nq,) float32
         See `known_parts`.
     waiting : Waiting
+    heights : (nq,) float32
+        See `Lift`.
     """
 
     weights: Weights
     known: Floats
     waiting: Waiting
+    heights: Floats
 
 
-def room_for(queries: int, k: int, meaning: Meaning) -> Asked:
+def room_for(queries: int, k: int, meaning: Meaning, lift: Lift) -> Asked:
     """Return room for queries and for rows that wait."""
     room = 2 * k + SPARE
     table, counts = np.empty((queries, 3 * room), dtype=np.float32), np.zeros(queries, dtype=np.int64)
-    waiting = Waiting(table, recast(table, np.int32), make_lows(queries, k), counts, room)
-    return Asked(make_weights(queries, meaning), np.empty(queries, dtype=np.float32), waiting)
+    waiting = Waiting(table, recast(table, np.int32), make_lows(queries, lift.wanted), counts, room, lift.wanted)
+    return Asked(make_weights(queries, meaning), np.empty(queries, dtype=np.float32), waiting, lift.heights)
 
 
 @njit(nogil=True, cache=True)
@@ -152,10 +171,11 @@ def by_products(
     others
         As in `few.by_lookups`.
     """
-    weights, known, waiting = asked
+    weights, known, waiting, heights = asked
     if ends[0]:
         fill_weights(p, meaning, certain, weights)
         fill_known(p, meaning, known)
+        lift_weights(weights, heights)
         if certain:
             for q in range(len(p)):
                 best.floors[q] *= weights.inverse[q]
@@ -176,8 +196,8 @@ def by_products(
     frame = make_frame(tables, GROUP)
     at = addresses(frame, tile)
     spans, begins, blocks, allowed = lists.spans, lists.begins, tile.blocks, rows.words
-    if ends[0] and not certain and best.keys.shape[1] <= SAMPLED:
-        sample(isa, rows, meaning, tile, frame, at, lists, weights, best)
+    if ends[0] and not certain and waiting.wanted <= SAMPLED:
+        sample(isa, rows, meaning, tile, frame, at, lists, waiting.wanted, weights, best)
     for number in range(len(spans)):
         block, last = spans[number, 0], spans[number, 1]
         begin, stop = begins[number], begins[number + 1]
@@ -232,6 +252,7 @@ def sample(
     frame: Frame,
     at: Addresses,
     lists: Lists,
+    k: int,
     weights: Weights,
     best: Best,
 ) -> None:
@@ -240,7 +261,7 @@ def sample(
     The best lower estimates of ``k`` disjoint parts of the rows are those of ``k`` rows: the least of them is a floor.
     Parts are the 32 places of a block, where need be of every second, third … block. There is no branch a row.
     """
-    k, size, queries = best.keys.shape[1], rows.size, len(best.floors)
+    size, queries = rows.size, len(best.floors)
     turns = -(-2 * k // BLOCK)
     parts, turn = empty((queries, turns, BLOCK), np.float32), zeros(queries, np.int64)
     fill(parts, -np.inf)
@@ -317,7 +338,7 @@ def scan_tile(
     blocks, scales, biases, bias, with_bias = tile.blocks, tile.scales, tile.biases, rows.bias, len(rows.bias) > 0
     words, members, shifts = rows.words, lists.members, lists.shifts
     table, numbers, counts, floors, slack = waiting.table, waiting.numbers, waiting.counts, best.floors, weights.slack
-    lows, in_lows, k, (first, queries) = waiting.lows, waiting.lows.ctypes.data, best.keys.shape[1], group
+    lows, in_lows, k, (first, queries) = waiting.lows, waiting.lows.ctypes.data, waiting.wanted, group
     full, size, many = waiting.room - BLOCK, rows.size, k > MANY
     heaps = in_rows(lows, lows.shape[1] * LANES)
     kth = 0 if many else -(-k // LANES) * LANES - k
@@ -417,7 +438,10 @@ def settle(
                 if len(rows.bias):
                     score += rows.bias[row]
                 score += shift
-                key = max(high - factor * weights.slack[q], min(high, score * weights.inverse[q]))
+                low, high = high - factor * weights.slack[q], high - factor * weights.heights[q]
+                key = max(low, min(high, score * weights.inverse[q]))
+                if weights.heights[q] > 0 and key + factor * weights.heights[q] < best.floors[q]:
+                    continue
                 best.counts[q] = push(keys, kept, scores, best.counts[q], key, row, score)
                 if best.counts[q] == len(keys):
                     best.floors[q] = max(best.floors[q], keys[0])

@@ -12,7 +12,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ipaq_index.inner import emitted
+from ipaq_index.arrays import fill
+from ipaq_index.inner import emitted, inner
 from ipaq_index.scan.emit import I64, floats, load, spread, store
 
 LANES = 16
@@ -25,6 +26,15 @@ def make_lows(queries: int, k: int) -> Floats:
     lows = np.empty((queries, -(-k // LANES) + 1, LANES), dtype=np.float32)
     lows[:, :-1], lows[:, -1] = -np.inf, np.inf
     return lows
+
+
+@inner
+def clear_lows(lows: Floats) -> None:
+    """Forget all numbers."""
+    fill(lows, -np.inf)
+    for q in range(len(lows)):
+        for lane in range(LANES):
+            lows[q, lows.shape[1] - 1, lane] = np.inf
 
 
 def insert_low(lows: Floats, address: int, q: int, value: np.float32) -> None:

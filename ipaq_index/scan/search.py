@@ -10,7 +10,7 @@ from ipaq_index.interruptible import FIRST, mapped, slices
 from ipaq_index.scan import few, kernel
 from ipaq_index.scan.exact import score_rows as score_exactly
 from ipaq_index.scan.isa import Isa, choose
-from ipaq_index.scan.kernel import Best, Lists
+from ipaq_index.scan.kernel import Best, Lift, Lists
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.packed import Floats, PackedCodes, Words
 
@@ -27,6 +27,8 @@ SMALL = 1 << 22  # dimensions of rows below which threads cost more than they br
 WALK = 4  # steps of vector code that one dimension of an exact score takes the time of
 RANGE_BLOCKS = 256  # blocks that a range search looks at together: all their rows may be in range
 
+NO_HEIGHTS = np.empty(0, dtype=np.float32)
+
 Ids = npt.NDArray[np.int64]
 
 
@@ -38,6 +40,7 @@ def top_k(
     allowed: Words | None = None,
     threads: int = 1,
     isa: Isa | None = None,
+    lift: Lift | None = None,
 ) -> tuple[Floats, Ids]:
     """Return the ``k`` rows of largest score for each query.
 
@@ -60,6 +63,8 @@ def top_k(
         Threads to use; the result does not depend on it.
     isa : Isa, optional
         Instruction set; the result does not depend on it. See `ipaq_index.scan.isa.choose`.
+    lift : Lift, optional
+        Where finer vectors choose among the rows found: which of them need not be found.
 
     Returns
     -------
@@ -70,7 +75,7 @@ def top_k(
     """
     spans = np.array([(0, -(-packed.count // BLOCK))], dtype=np.int64)
     probes, shifts = np.zeros((len(p), 1), dtype=np.int64), np.zeros((len(p), 1), dtype=np.float32)
-    return top_k_lists(packed, p, k, offset, spans, probes, shifts, allowed, threads, isa)
+    return top_k_lists(packed, p, k, offset, spans, probes, shifts, allowed, threads, isa, lift)
 
 
 def top_k_lists(
@@ -84,6 +89,7 @@ def top_k_lists(
     allowed: Words | None = None,
     threads: int = 1,
     isa: Isa | None = None,
+    lift: Lift | None = None,
 ) -> tuple[Floats, Ids]:
     """Return the ``k`` rows of largest score for each query among the lists that it probes.
 
@@ -104,7 +110,7 @@ def top_k_lists(
     scores, rows
         As in `top_k`; rows count from the first block.
     """
-    isa = isa or choose()
+    isa, lift = isa or choose(), lift or Lift(NO_HEIGHTS, k)
     size = max(1, min(BATCH, BATCH_BYTES // (44 * k)))
     moved = p.any(axis=1)
     if len(p) >= FEW_OF_LISTS and not moved.all():
@@ -113,16 +119,27 @@ def top_k_lists(
         for part in (np.flatnonzero(moved), *np.flatnonzero(~moved)[:, None]):
             if len(part):
                 scores[part], rows[part] = top_k_lists(
-                    packed, p[part], k, offset[part], spans, probes[part], probe_offset[part], allowed, threads, isa
+                    packed,
+                    p[part],
+                    k,
+                    offset[part],
+                    spans,
+                    probes[part],
+                    probe_offset[part],
+                    allowed,
+                    threads,
+                    isa,
+                    _of_lift(lift, part),
                 )
         return scores, rows
     if len(p) <= size:
-        best = _search(packed, p, k, spans, probes, probe_offset, allowed, threads, isa)
+        best = _search(packed, p, k, spans, probes, probe_offset, allowed, threads, isa, lift)
         return best.scores + offset[:, None], best.rows
     scores, rows = np.empty((len(p), k), dtype=np.float32), np.empty((len(p), k), dtype=np.int64)
     for first in range(0, len(p), size):
         part = slice(first, first + size)
-        found = _search(packed, p[part], k, spans, probes[part], probe_offset[part], allowed, threads, isa)
+        own = _of_lift(lift, part)
+        found = _search(packed, p[part], k, spans, probes[part], probe_offset[part], allowed, threads, isa, own)
         scores[part], rows[part] = found.scores, found.rows
     scores += offset[:, None]
     return scores, rows
@@ -168,7 +185,7 @@ def range_search(
         zeros = np.zeros(len(part), dtype=np.float32)
         lists = Lists(spans, np.array([0, len(part)]), np.arange(len(part)), zeros)
         rows, meaning = packed.rows(allowed), packed.codebook.meaning
-        asked = kernel.room_for(len(part), best.keys.shape[1], meaning)
+        asked = kernel.room_for(len(part), best.keys.shape[1], meaning, Lift(NO_HEIGHTS, best.keys.shape[1]))
         kernel.by_products(isa, rows, meaning, part, lists, asked, best, True, (True, True))
         return first, best
 
@@ -213,6 +230,7 @@ def _search(
     allowed: Words | None,
     threads: int,
     isa: Isa,
+    lift: Lift,
 ) -> Best:
     """Search one batch of queries."""
     rows, meaning = packed.rows(allowed), packed.codebook.meaning
@@ -226,21 +244,21 @@ def _search(
         best = _best(len(p), k)
         dims = BLOCK * len(meaning.active)
         if by_list:
-            asked = kernel.room_for(len(p), k, meaning)
+            asked = kernel.room_for(len(p), k, meaning, lift)
             at_once = lists, (True, True)
             for part, ends in [at_once] if work <= FIRST else _pieces(lists, np.diff(lists.begins), dims):
                 kernel.by_products(isa, rows, meaning, p, part, asked, best, False, ends)
             return best
         if work <= FIRST:
-            few.by_lookups(isa, rows, meaning, p, lists, best)
+            few.by_lookups(isa, rows, meaning, p, lists, lift, best)
             return best
         for first, last in slices(len(p), work / len(p)):
             own = lists._replace(begins=lists.begins[first : last + 1])
             chosen = lists.members[lists.begins[first] : lists.begins[last]]
-            whole = last > first + 1
+            whole, own_lift = last > first + 1, _of_lift(lift, slice(first, last))
             askers = np.bincount(chosen, minlength=len(spans))
             for part in [own] if whole else (piece for piece, _ in _pieces(own, askers, dims)):
-                few.by_lookups(isa, rows, meaning, p[first:last], part, _of_queries(best, first, last))
+                few.by_lookups(isa, rows, meaning, p[first:last], part, own_lift, _of_queries(best, first, last))
         return best
 
     best, *others = mapped(scan, shares, threads)
@@ -274,6 +292,11 @@ def _of_queries(best: Best, first: int, last: int) -> Best:
     keys, rows, scores, counts, floors = best
     part = slice(first, last)
     return Best(keys[part], rows[part], scores[part], counts[part], floors[part])
+
+
+def _of_lift(lift: Lift, part: slice | Ids) -> Lift:
+    """Return the part of ``lift`` that belongs to some queries."""
+    return lift._replace(heights=lift.heights[part]) if len(lift.heights) else lift
 
 
 def _shares(spans: Ids, probes: Ids, shifts: Floats, by_list: bool, threads: int) -> list[Lists]:

@@ -52,11 +52,11 @@ def test_tables_that_round_to_zeros_hide_no_neighbours():
 
 @pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
 @pytest.mark.parametrize("nlist", [None, 8])
-@pytest.mark.parametrize("removed", [[], [5, 17, 599]])
-def test_one_call_finds_what_its_steps_find(metric, nlist, removed):
+@pytest.mark.parametrize(("removed", "refine"), [([], None), ([5, 17, 599], None), ([], "fp16"), ([5, 17], "sq8")])
+def test_one_call_finds_what_its_steps_find(metric, nlist, removed, refine):
     """With ``return_std`` projection, choice of lists, scan and sorting are calls of their own."""
     x = clustered(700, 10, seed=2)
-    index = Index(10, metric=metric, nlist=nlist, threads=1).build(x[:600])
+    index = Index(10, metric=metric, nlist=nlist, refine=refine, threads=1).build(x[:600])
     index.remove(removed)
     for query in (*x[600:630], np.zeros(10, dtype=np.float32)):
         for k, nprobe in ((1, None), (10, 3), (10, 8), (610, 20)):

@@ -195,7 +195,7 @@ def test_lookups_are_alike_on_every_instruction_set(name, with_bias, side_dtype)
         tables = np.zeros((meaning.looked, 2, 64), np.uint8)
         frame = make_frame(tables, 1)
         p = rng.standard_normal(2 * pairs).astype(np.float32)
-        frame.start[0], step = compiled_fill(p, meaning, 3.0, tables)
+        frame.start[0], step, _ = compiled_fill(p, meaning, 3.0, 0.0, tables)
         curve = bars.make_curve(rows, meaning)
         words = rng.integers(0, 1 << 32, 5).astype(np.uint32)
         words[rng.integers(5)] = 0
@@ -321,8 +321,9 @@ def test_tables_fit_a_byte_and_say_what_they_stand_for():
     meaning = packed.codebook.meaning
     p = np.random.default_rng(1).standard_normal(6).astype(np.float32)
     lut, twin = (np.zeros((2, 2, 64), np.uint8) for _ in range(2))
-    start, step = compiled(fill_lookups)(p, meaning, 3.0, lut)
-    assert fill_lookups(p, meaning, 3.0, twin) == pytest.approx((start, step))
+    start, step, raised = compiled(fill_lookups)(p, meaning, 3.0, 0.0, lut)
+    assert fill_lookups(p, meaning, 3.0, 0.0, twin) == pytest.approx((start, step, 0.0))
+    assert raised == 0
     np.testing.assert_array_equal(lut, twin)
     np.testing.assert_array_equal(lut.reshape(2, 2, 4, 16), np.broadcast_to(lut[:, :, None, :16], (2, 2, 4, 16)))
     assert lut.max(-1).astype(int).sum() <= 255
@@ -339,11 +340,25 @@ def test_tables_of_tiny_and_large_queries(size):
     meaning = packed.codebook.meaning
     p = (np.random.default_rng(1).standard_normal(48) * size).astype(np.float32)
     lut, twin = np.zeros((2, meaning.looked, 2, 64), np.uint8)
-    start, step = compiled(fill_lookups)(p, meaning, 3.0, lut)
-    assert fill_lookups(p, meaning, 3.0, twin) == (start, step)
+    start, step, _ = compiled(fill_lookups)(p, meaning, 3.0, 0.0, lut)
+    assert fill_lookups(p, meaning, 3.0, 0.0, twin) == (start, step, 0.0)
     assert 0 < step < np.inf
     np.testing.assert_array_equal(lut, twin)
     assert lut.any() == (size > 1e-22)
+
+
+@pytest.mark.parametrize("bits", [[4] * 6, [4, 3, 1, 8, 0, 2] * 8])
+def test_lifted_tables_begin_higher(bits):
+    packed, _, _ = case(64, bits, seed=3)
+    meaning = packed.codebook.meaning
+    p = np.random.default_rng(1).standard_normal(len(bits)).astype(np.float32)
+    lut, lifted = np.zeros((2, meaning.looked, 2, 64), np.uint8)
+    start, step, _ = fill_lookups(p, meaning, 3.0, 0.0, lut)
+    above, same, raised = compiled(fill_lookups)(p, meaning, 3.0, 2.0, lifted)
+    assert same == pytest.approx(step)
+    np.testing.assert_array_equal(lut, lifted)
+    assert 0 < raised * step <= 2.001
+    assert above == pytest.approx(start + raised, abs=1.01)
 
 
 def test_certain_weights_bound_every_score():
