@@ -95,7 +95,7 @@ def test_look_ups_of_numbers_leave_little_but_roundings(bits):
     p = np.random.default_rng(1).standard_normal(len(bits)).astype(np.float32)
     tables = np.zeros((meaning.looked, 2, 64), np.uint8)
     frame = make_frame(tables, 1)
-    frame.start[0], step = fill_lookups(p, meaning, 3.0, tables)
+    frame.start[0], step, _ = fill_lookups(p, meaning, 3.0, 0.0, tables)
     frame.bars[:, 0] = 1 / step, 0, -1e30
     used = candidates_of(400, meaning.looked)
     count = lookup.collect(isa.Portable(), packed.rows(None), meaning, (0, 10), frame, None, used, 0)
