@@ -75,7 +75,7 @@ def test_look_ups_are_alike_on_every_instruction_set(name, bits, states, side_dt
     p = np.random.default_rng(0).standard_normal(len(bits)).astype(np.float32)
     tables = np.zeros((meaning.looked, 2, 64), np.uint8)
     frame = make_frame(tables, 1)
-    frame.start[0], step = compiled(fill_lookups)(p, meaning, 3.0, tables)
+    frame.start[0], step, _ = compiled(fill_lookups)(p, meaning, 3.0, 0.0, tables)
     for span in ((0, 5), (1, 5), (2, 3)):
         for floor in (-np.inf, 0):
             frame.bars[:, 0] = 1 / step, 3, max(floor, -1e30)
