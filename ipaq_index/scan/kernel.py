@@ -18,13 +18,14 @@ from ipaq_index.scan.frame import Frame, Weights, fill_weights, lift_weights, ma
 from ipaq_index.scan.lows import LANES, insert_low, make_lows
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 from ipaq_index.scan.reservoir import order, push, raise_least
-from ipaq_index.scan.together import ROWS, lowest_bit, make_together, row_totals
+from ipaq_index.scan.together import ROWS, fetch, lowest_bit, make_together, row_totals
 
 TILE_BYTES = (
     1 << 18
 )  # decoded levels that all groups of queries read before the next are made: a quarter of an L2 cache
 MANY = 256  # neighbours up to which lower estimates are kept in order: inserting takes as long as in a heap then
 SPARE = 64  # rows beyond 2 k that may wait: two blocks
+RANKED = 64  # neighbours up to which the best rows that wait are scored first
 SAMPLED = 128  # neighbours up to which a sample sets the first floors
 SAMPLED_LISTS = 4  # of so many lists one is sampled: half the sample costs less, but lets about k log(2) more rows wait
 
@@ -420,14 +421,23 @@ def settle(
 ) -> None:
     """Score the waiting rows of queries ``begin`` to ``end`` - 1 exactly and keep the best."""
     together, places = make_together(rows, meaning), empty(ROWS, np.int64)
+    room, numbers, counts = waiting.room, waiting.numbers, waiting.counts
+    best_first = best.keys.shape[1] <= RANKED
+    now, ahead, estimates = empty(room, np.int64), empty(room, np.int64), empty(room, np.float32)
+    held = chosen(begin, waiting, best, best_first, estimates, now) if begin < end else 0
     for q in range(begin, end):
+        next_held = 0
+        if q + 1 < end:  # its codes come while those of this query are scored
+            next_held = chosen(q + 1, waiting, best, best_first, estimates, ahead)
+            for n in range(min(ROWS, next_held)):
+                fetch(together.at, numbers[q + 1, ahead[n] + 2])
         table, keys, kept, scores, query = waiting.table[q], best.keys[q], best.rows[q], best.scores[q], p[q]
-        gathered, last = 0, 3 * waiting.counts[q]
-        for place in range(0, last + 3, 3):
-            if place < last and table[place] >= best.floors[q]:
-                places[gathered], together.numbers[gathered] = place, waiting.numbers[q, place + 2]
-                gathered += 1
-            if gathered < ROWS and (place < last or not gathered):
+        for first in range(0, held, ROWS):
+            gathered = 0
+            for n in range(first, min(held, first + ROWS)):
+                places[gathered], together.numbers[gathered] = now[n], numbers[q, now[n] + 2]
+                gathered += table[now[n]] >= best.floors[q]
+            if not gathered:
                 continue
             row_totals(rows, meaning, query, together)
             for g in range(gathered):
@@ -445,8 +455,30 @@ def settle(
                 best.counts[q] = push(keys, kept, scores, best.counts[q], key, row, score)
                 if best.counts[q] == len(keys):
                     best.floors[q] = max(best.floors[q], keys[0])
-            gathered = 0
-        waiting.counts[q] = 0
+        counts[q] = 0
+        now, ahead, held = ahead, now, next_held
+
+
+@inner
+def chosen(q: int, waiting: Waiting, best: Best, best_first: bool, estimates: Floats, places: Integers) -> int:
+    """Fill ``places`` with those of the waiting rows of query ``q`` that reach its floor; return how many do.
+
+    The best 16 first, by upper estimates: they are scored together, and the floor is above most others then.
+    """
+    table, held = waiting.table[q], 0
+    for place in range(0, 3 * waiting.counts[q], 3):
+        places[held], estimates[held] = place, table[place]
+        held += table[place] >= best.floors[q]
+    if best_first and held > ROWS:
+        first = 0
+        for n in range(held):
+            better = np.int32(0)
+            for other in range(held):
+                better += np.int32(estimates[other] > estimates[n])
+            if better < ROWS and first < ROWS:
+                places[first], places[n] = places[n], places[first]
+                first += 1
+    return held
 
 
 @inner(forceinline=True)
