@@ -16,6 +16,7 @@ from numba.core import types
 
 from ipaq_index import scan
 from ipaq_index.arrays import empty, zeros
+from ipaq_index.index.coarse import Coarse, make_sights, score_centroids
 from ipaq_index.index.fine_scores import Fine
 from ipaq_index.index.finest import choose_finest
 from ipaq_index.index.nearest import rank
@@ -54,19 +55,15 @@ class Way(NamedTuple):
         ``dual`` in fewer bytes, or none.
     spans : (nlist, 2) int64
         First block of each list, and the one after its last.
-    columns : (d, nlist) float32
-        Centroids; (d, 0) for a flat index.
-    weights, shifts : (nlist,) float32
-        See `Partition`.
+    coarse : Coarse
+        Centroids; none for a flat index.
     """
 
     dual: Floats
     mean: Floats
     panels: Panels
     spans: Ids
-    columns: Floats
-    weights: Floats
-    shifts: Floats
+    coarse: Coarse
 
 
 class Finer(NamedTuple):
@@ -127,11 +124,11 @@ class Alone:
         finer: Finer | None,
     ) -> "Alone":
         """Take the arrays of an index."""
-        none = np.empty((len(quantizer.mean), 0), dtype=np.float32), *np.empty((2, 0), dtype=np.float32)
-        lists = none if partition is None else (partition.columns, partition.weights, partition.shifts)
+        none = np.empty((0, len(quantizer.mean)), dtype=np.float32)
+        coarse = Coarse.of(none, *np.empty((2, 0), dtype=np.float32)) if partition is None else partition.coarse
         panels = quantizer.panels
-        dual = quantizer.dual if panels is None else none[0][:0, :0]
-        way = Way(dual, quantizer.mean, panels or NO_PANELS, np.ascontiguousarray(spans), *lists)
+        dual = quantizer.dual if panels is None else none[:, :0]
+        way = Way(dual, quantizer.mean, panels or NO_PANELS, np.ascontiguousarray(spans), coarse)
         codes = packed.rows(words), packed.codebook.meaning
         side, bias = codes[0].side.dtype.type(0), codes[0].bias.dtype.type(0)
         work = packed.count * len(codes[1].active) / len(spans) if few_queries(packed, len(spans)) > 1 else math.inf
@@ -232,7 +229,7 @@ def find(
     ``heights``, of one element or none, is set to what finer vectors may add, by ``variances``; the scan makes use of
     it if fewer rows are ``wanted`` than there is room for.
     """
-    dual, mean, panels, spans, columns, weights, shifts = way
+    dual, mean, panels, spans, coarse = way
     squares, offset = np.float32(0), np.float32(0)
     for j in range(len(mean)):
         squares += q[0, j] * q[0, j]
@@ -251,10 +248,10 @@ def find(
         heights[0] = REACH * math.sqrt(variance)
     begins, probes, probe_shifts = zeros(2, np.int64), zeros((1, nprobe), np.int64), zeros((1, nprobe), np.float32)
     begins[1] = nprobe
-    if len(weights):
-        products = zeros((1, len(weights)), np.float32)
-        accumulate_row(q[0], columns, products[0])
-        rank(products, weights, shifts, empty(0, np.bool_), probes, probe_shifts)
+    if len(coarse.weights):
+        sights = make_sights(coarse)
+        score_centroids(isa, coarse, q, sights)
+        rank(sights.keys, coarse, q, empty(0, np.bool_), probes, probe_shifts)
     k = scores.shape[1]
     for n in range(k):
         scores[0, n], numbers[0, n] = -np.inf, -1
@@ -302,7 +299,8 @@ def _emit_opened_way(_context: Any, numbers: Any) -> Any:
 @cache
 def way_type() -> Any:
     """Return numba's type of a `Way`."""
-    vector, matrix = array_type(types.float32), array_type(types.float32, 2)
+    vector, matrix, many = array_type(types.float32), array_type(types.float32, 2), array_type(types.uint8, 4)
     stacks = array_type(types.int8, 3), array_type(types.int16, 3)
     panels = types.NamedTuple((*stacks, array_type(types.int64), matrix), Panels)
-    return types.NamedTuple((matrix, vector, panels, array_type(types.int64, 2), matrix, vector, vector), Way)
+    coarse = types.NamedTuple((many, matrix, matrix, matrix, vector, matrix, vector, vector), Coarse)
+    return types.NamedTuple((matrix, vector, panels, array_type(types.int64, 2), coarse), Way)

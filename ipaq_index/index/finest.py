@@ -6,11 +6,11 @@ from numba import njit
 
 from ipaq_index.arrays import empty, fill, recast, zeros
 from ipaq_index.index.fine_scores import TOGETHER, Fine, fetch_row, fill_table, make_table, score_four
-from ipaq_index.index.nearest import SORTED, larger, merge_sort
 from ipaq_index.inner import inner
 from ipaq_index.scan.block import ScaleFormat, scale
 
 AHEAD = 16  # rows on their way to the cache
+SORTED = 128  # candidates from which on sorting is faster than counting, for each, how many are better
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -113,6 +113,40 @@ def choose_finest(
                 number = keys[n] >> 32
                 place_bits[i, place] = number if number >= 0 else number ^ 0x7FFFFFFF
                 numbers[i, place] = 0x7FFFFFFF - (keys[n] & 0xFFFFFFFF)
+
+
+@inner(forceinline=True)
+def larger(numbers: Ids, count: int, number: int) -> int:
+    """Return how many of the first ``count`` numbers are larger than one of them: its place in order."""
+    place = np.int64(0)
+    for n in range(count):
+        place += np.int64(numbers[n] > number)
+    return int(place)
+
+
+@inner
+def merge_sort(numbers: Ids, count: int, room: Ids) -> None:
+    """Sort the first ``count`` numbers, largest first; ``room`` is for as many. No branch depends on the numbers."""
+    width = 1
+    while width < count:
+        for first in range(0, count, 2 * width):
+            middle, last = min(first + width, count), min(first + 2 * width, count)
+            left, right = first, middle
+            for place in range(first, last):
+                if left < middle and right < last:
+                    one, other = numbers[left], numbers[right]
+                    room[place] = max(one, other)
+                    left += one > other
+                    right += one <= other
+                elif left < middle:
+                    room[place] = numbers[left]
+                    left += 1
+                else:
+                    room[place] = numbers[right]
+                    right += 1
+        for place in range(count):
+            numbers[place] = room[place]
+        width *= 2
 
 
 @njit(nogil=True, cache=True)

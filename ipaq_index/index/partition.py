@@ -7,21 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from ipaq_index.arrays import zeros
+from ipaq_index.index.coarse import Coarse
 from ipaq_index.index.config import cores
-from ipaq_index.index.nearest import best_lists
+from ipaq_index.index.nearest import best_lists, dots
 from ipaq_index.index.validation import LARGEST
 from ipaq_index.interruptible import apart
-from ipaq_index.quantizer.product import product
+from ipaq_index.scan.isa import choose
 
 AUTO_LEAST = 20_000  # vectors below which nlist="auto" makes a flat index: one list is scanned faster than lists chosen
 POINTS, POINTS_OF_MANY = 128, 64  # training vectors a centroid, and where there are so many that a graph is worth it
 ROUNDS = 10  # of k-means
 GRAPH_LISTS = 16_384  # centroids from which a graph (HNSW) finds the nearest ones faster than looking at all
 GRAPH_LINKS = 32
-PROBING = 120  # queries whose scores of all lists are kept at once: they stay in the cache
 NEAREST = 4  # centroids looked at closely before a vector is given to one
 
 Vectors = npt.NDArray[np.float32]
@@ -60,14 +58,14 @@ class Partition:
 
     Attributes
     ----------
-    columns : (d, nlist) float32
-        Centroids on their side.
+    coarse : Coarse
+        Centroids, to score all of them.
     """
 
     def __init__(self, centroids: Vectors, weights: Vectors, shifts: Vectors) -> None:
         self.centroids, self.weights, self.shifts = centroids, weights, shifts
         self.nlist = len(centroids)
-        self.columns = np.ascontiguousarray(centroids.T)
+        self.coarse = Coarse.of(centroids, weights, shifts)
         self._halves = (-0.5 * np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64)).astype(np.float32)
         self._near = self._best = None
         if self.nlist >= GRAPH_LISTS:
@@ -140,7 +138,7 @@ class Partition:
         x = np.ascontiguousarray(x)
         lists = apart(self._proposed, x, threads)
         lists.sort(axis=1)  # of equally near ones the first
-        nearness = np.where(lists < 0, -np.inf, dots(x, self.centroids, lists) + self._halves[lists])
+        nearness = np.where(lists < 0, -np.inf, self.dots(x, lists) + self._halves[lists])
         return np.take_along_axis(lists, nearness.argmax(1)[:, None], 1)[:, 0]
 
     def _proposed(self, x: Vectors, threads: int) -> Lists:
@@ -169,25 +167,29 @@ class Partition:
         if self._best is not None and among is None and nprobe <= self.nlist // 64:
             lifted = np.hstack([q, np.zeros((len(q), 1), dtype=np.float32)])
             lists = self._best.search(lifted, nprobe, params=_effort(2 * nprobe))[1]
-            return Probes(lists, dots(q, self.centroids, lists))
+            return Probes(lists, self.dots(q, lists))
         if nprobe == self.nlist:
-            return Probes(np.tile(np.arange(self.nlist), (len(q), 1)), product(q, self.columns))
-        allowed = np.ones(0, dtype=np.bool_) if among is None else among
-        lists = np.empty((len(q), nprobe), dtype=np.int64)
-        offsets = np.empty((len(q), nprobe), dtype=np.float32)
-        for first in range(0, len(q), PROBING):
-            part = slice(first, first + PROBING)
-            scores = product(q[part], self.columns)
-            best_lists(scores, self.weights, self.shifts, allowed, lists[part], offsets[part])
-        return Probes(lists, offsets)
+            lists = np.tile(np.arange(self.nlist), (len(q), 1))
+            return Probes(lists, self.dots(q, lists))
+        return self._chosen(q, nprobe, np.ones(0, dtype=np.bool_) if among is None else among)
 
     def ranks(self, q: Vectors) -> Lists:
         """Return the place of every list in each query's order of probing, (nq, nlist)."""
-        keys = product(q, self.columns) * self.weights + self.shifts
-        order = np.argsort(-keys, axis=1, kind="stable")
+        order = self._chosen(q, self.nlist, np.ones(0, dtype=np.bool_)).lists
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.broadcast_to(np.arange(self.nlist), order.shape), 1)
         return ranks
+
+    def dots(self, q: Vectors, lists: Lists) -> Vectors:
+        """Return ``<q, centroid>`` of each query's lists, (nq, m); 0 for list -1."""
+        out = np.empty(lists.shape, dtype=np.float32)
+        dots(np.ascontiguousarray(q), self.centroids, np.ascontiguousarray(lists), out)
+        return out
+
+    def _chosen(self, q: Vectors, nprobe: int, allowed: npt.NDArray[np.bool_]) -> Probes:
+        probes = Probes(np.empty((len(q), nprobe), dtype=np.int64), np.empty((len(q), nprobe), dtype=np.float32))
+        best_lists(choose(), self.coarse, np.ascontiguousarray(q), allowed, *probes)
+        return probes
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return all there is to know."""
@@ -264,15 +266,3 @@ def _faiss_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-@njit(nogil=True, cache=True)
-def dots(q: Vectors, centroids: Vectors, lists: Lists) -> Vectors:
-    """Return ``<q, centroid>`` of each query's lists, summed in the order that `product` has."""
-    out = zeros(lists.shape, np.float32)
-    for i in range(lists.shape[0]):
-        for m in range(lists.shape[1]):
-            if lists[i, m] >= 0:
-                for j in range(q.shape[1]):
-                    out[i, m] += q[i, j] * centroids[lists[i, m], j]
-    return out

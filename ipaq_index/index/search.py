@@ -14,7 +14,6 @@ from ipaq_index.index.ids import Ids
 from ipaq_index.index.partition import Probes
 from ipaq_index.index.validation import CHUNK_ROWS
 from ipaq_index.interruptible import slices
-from ipaq_index.quantizer.product import product
 
 DIRECT = 50  # with a filter of at most 5 k and so many rows all are scored exactly, as the scan would do at its end
 
@@ -156,8 +155,8 @@ class Search:
         if content.partition is None:
             return scores + self.offset[:, None]
         lists, which = np.unique(content.runs.lists(rows), return_inverse=True)
-        columns = np.ascontiguousarray(content.partition.centroids[lists].T)
-        return scores + (self.offset[:, None] + product(self.q, columns)[:, which])
+        products = content.partition.dots(self.q, np.tile(lists, (len(self.q), 1)))
+        return scores + (self.offset[:, None] + products[:, which])
 
 
 def final(scores: Floats, q: Floats, l2: bool) -> Floats:

@@ -171,7 +171,8 @@ def emit_fetch(_context: Any, address: Any) -> Any:
 
 def lowest_bit(word: int) -> int:
     """Return the number of the lowest bit that is set in an unsigned word; one is."""
-    return int(word & -word).bit_length() - 1
+    number = int(word)
+    return (number & -number).bit_length() - 1
 
 
 @emitted(lowest_bit)

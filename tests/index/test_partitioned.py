@@ -6,8 +6,7 @@ import pytest
 import ipaq_index as iq
 from ipaq_index import scan
 from ipaq_index.index import partition
-from ipaq_index.index.nearest import best_lists
-from ipaq_index.index.partition import Partition, auto_nlist, dots
+from ipaq_index.index.partition import Partition, auto_nlist
 from tests import brute_force
 
 N, D, K, LISTS = 3_000, 12, 10, 24
@@ -158,28 +157,6 @@ def test_a_graph_over_centroids_finds_what_looking_at_all_finds(x, monkeypatch):
     assert brute_force.recall(near.lists, exact.lists) > 0.95
     same = exact.lists == near.lists
     np.testing.assert_array_equal(exact.offsets[same], near.offsets[same])
-
-
-def test_kernels_and_their_twins():
-    rng = np.random.default_rng(3)
-    none = np.ones(0, dtype=bool)
-    for columns, wanted in ((40, 1), (40, 7), (40, 40), (300, 9), (300, 200)):
-        scores = rng.integers(-3, 4, (5, columns)).astype(np.float32)
-        weights, shifts = rng.integers(1, 3, (2, columns)).astype(np.float32)
-        for allowed in (none, rng.random(columns) < 0.8):
-            keys = np.where(allowed, scores * weights + shifts, -np.inf) if len(allowed) else scores * weights + shifts
-            expected = np.argsort(-keys, axis=1, kind="stable")[:, :wanted]
-            missing = np.isneginf(np.take_along_axis(keys, expected, 1))
-            for kernel in (best_lists, best_lists.py_func):
-                lists, offsets = np.empty((5, wanted), dtype=np.int64), np.empty((5, wanted), dtype=np.float32)
-                kernel(scores, weights, shifts, allowed, lists, offsets)
-                np.testing.assert_array_equal(lists, np.where(missing, -1, expected))
-                np.testing.assert_array_equal(offsets, np.where(missing, 0, np.take_along_axis(scores, expected, 1)))
-    q, centroids = rng.standard_normal((5, 3)).astype(np.float32), rng.standard_normal((9, 3)).astype(np.float32)
-    lists = rng.integers(-1, 9, (5, 4))
-    expected = np.where(lists < 0, 0, np.take_along_axis(q @ centroids.T, np.maximum(lists, 0), 1))
-    np.testing.assert_allclose(dots(q, centroids, lists), expected, atol=1e-6)
-    np.testing.assert_allclose(dots.py_func(q, centroids, lists), expected, atol=1e-6)
 
 
 def test_lists_are_whole_blocks(index):
