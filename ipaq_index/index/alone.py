@@ -30,9 +30,9 @@ from ipaq_index.quantizer.product import accumulate_row
 from ipaq_index.scan.few import look_up
 from ipaq_index.scan.handle import array_type, emit_from_numbers, from_numbers, handle, mark, marked, opened
 from ipaq_index.scan.isa import choose
-from ipaq_index.scan.kernel import Best, Lift, Lists
+from ipaq_index.scan.kernel import Lists
 from ipaq_index.scan.packed import Meaning, Rows
-from ipaq_index.scan.reservoir import order
+from ipaq_index.scan.reservoir import Best, Lift, order
 from ipaq_index.scan.search import SMALL, few_queries
 
 # Standard deviations of the codes' error by which finer vectors may raise a score. With 4 no more neighbours are missed

@@ -19,8 +19,8 @@ from ipaq_index.inner import inner, instructions
 from ipaq_index.scan.emit import I16, I32, I64, Builder, Value, floats, ints, load, shuffle, splat, spread, store
 from ipaq_index.scan.emit_lookups import BAR_BITS
 from ipaq_index.scan.frame import Frame
-from ipaq_index.scan.kernel import Best
 from ipaq_index.scan.packed import Meaning, Rows
+from ipaq_index.scan.reservoir import Best
 
 RANGES = 1 << BAR_BITS
 PARTS = 16  # of a range: within each, the curve's end and the line's beginning are taken

@@ -18,12 +18,12 @@ from ipaq_index.scan.block import scale
 from ipaq_index.scan.emit_lookups import TABLE
 from ipaq_index.scan.exact import known_parts
 from ipaq_index.scan.frame import fill_lookups, make_frame
-from ipaq_index.scan.kernel import Best, Lift, Lists, aim
+from ipaq_index.scan.kernel import Lists, aim
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.lookup import CHUNK, Candidates, collect, make_candidates, places
 from ipaq_index.scan.lows import LANES, clear_lows, insert_low
 from ipaq_index.scan.packed import Floats, Integers, Meaning, Rows
-from ipaq_index.scan.reservoir import before, push
+from ipaq_index.scan.reservoir import Best, Lift, before, push
 from ipaq_index.scan.together import ROWS, Together, fetch, make_together, row_totals
 
 FIRST_CHUNK = 8  # blocks looked at without a floor

@@ -4,6 +4,8 @@ Rows are ordered by key, descending, then by number, so what is kept does not de
 Each carries a score.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,42 @@ from ipaq_index.inner import inner
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
+
+
+class Best(NamedTuple):
+    """The best rows of each query: heaps until they are put in order.
+
+    Attributes
+    ----------
+    keys, rows, scores : (nq, k) float32, int64, float32
+        The key of a row is its exact score, but no more than the upper estimate and no less than the lower one, in
+        units of the query's step. Where an estimate is wrong, a row counts for less or more than it should, but alike
+        in whatever order rows come.
+    counts : (nq,) int64
+    floors : (nq,) float32
+        Rows whose key is below it don't count.
+    """
+
+    keys: Floats
+    rows: Ids
+    scores: Floats
+    counts: Ids
+    floors: Floats
+
+
+class Lift(NamedTuple):
+    """What finer vectors may add to scores, where they choose among the rows found.
+
+    Attributes
+    ----------
+    heights : (nq,) float32
+        A row may be worth its score and ``scale * height``; empty for its score alone.
+    wanted : int
+        A row need not be found that may not be worth the so many best scores.
+    """
+
+    heights: Floats
+    wanted: int
 
 
 @inner

@@ -10,9 +10,11 @@ from ipaq_index.interruptible import FIRST, mapped, slices
 from ipaq_index.scan import few, kernel
 from ipaq_index.scan.exact import score_rows as score_exactly
 from ipaq_index.scan.isa import Isa, choose
-from ipaq_index.scan.kernel import Best, Lift, Lists
+from ipaq_index.scan.kernel import Lists
 from ipaq_index.scan.layout import BLOCK
 from ipaq_index.scan.packed import Floats, PackedCodes, Words
+from ipaq_index.scan.reservoir import Best, Lift
+from ipaq_index.scan.waiting import room_for
 
 # Fewer queries a list than this are scanned by look-ups; for more it pays to decode the rows. Measured on GloVe (399k x
 # 50): codes of one part cross at 6 queries, of two parts, of which look-ups read the first, at 9, and on Debian (400k x
@@ -185,7 +187,7 @@ def range_search(
         zeros = np.zeros(len(part), dtype=np.float32)
         lists = Lists(spans, np.array([0, len(part)]), np.arange(len(part)), zeros)
         rows, meaning = packed.rows(allowed), packed.codebook.meaning
-        asked = kernel.room_for(len(part), best.keys.shape[1], meaning, Lift(NO_HEIGHTS, best.keys.shape[1]))
+        asked = room_for(len(part), best.keys.shape[1], meaning, Lift(NO_HEIGHTS, best.keys.shape[1]))
         kernel.by_products(isa, rows, meaning, part, lists, asked, best, True, (True, True))
         return first, best
 
@@ -244,7 +246,7 @@ def _search(
         best = _best(len(p), k)
         dims = BLOCK * len(meaning.active)
         if by_list:
-            asked = kernel.room_for(len(p), k, meaning, lift)
+            asked = room_for(len(p), k, meaning, lift)
             at_once = lists, (True, True)
             for part, ends in [at_once] if work <= FIRST else _pieces(lists, np.diff(lists.begins), dims):
                 kernel.by_products(isa, rows, meaning, p, part, asked, best, False, ends)
