@@ -12,16 +12,19 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ipaq_index.arrays import empty, fill, recast, zeros
+from ipaq_index.arrays import empty, fill, zeros
 from ipaq_index.inner import emitted, inner
 from ipaq_index.quantizer.lanes import FLOATS, I64, WIDTH, Builder, Value, load
 from ipaq_index.scan import BLOCK
-from ipaq_index.scan.block import GROUP, Addresses, Tile, addresses, next_product
+from ipaq_index.scan.block import DENSE
 from ipaq_index.scan.emit import shuffle
-from ipaq_index.scan.frame import TINY, TOP_WEIGHT, Frame, make_frame
+from ipaq_index.scan.emit_dense import plain_sums
+from ipaq_index.scan.frame import TINY, TOP_WEIGHT
+from ipaq_index.scan.isa import Portable
 from ipaq_index.scan.packed import QUAD
 
 HALF = 63  # levels are 64 - 63 ... 64 + 63
+TOGETHER = 4  # queries scored together
 KEYS = 64  # keys are looked at so many at a time
 LANES = WIDTH  # sums of a product that are kept apart
 
@@ -77,21 +80,24 @@ class Coarse(NamedTuple):
 
 
 class Sights(NamedTuple):
-    """Room to score centroids for `GROUP` queries.
+    """Room to score centroids for `TOGETHER` queries.
 
     Attributes
     ----------
-    tile, frame, at
-        See `next_product`.
-    offsets, factors : (12,) float32
+    weights : (quads, 4, 4) int8
+        Of each query for the coordinates of a quad.
+    start : (4,) int32
+        Where their sums begin.
+    sums : (4, 32) int32
+    offsets, factors : (4,) float32
         Of each query ``<z, middle>``, and the step of its weights.
-    keys : (12, nlist or more) float32
+    keys : (4, nlist or more) float32
         Result, nearly those of `Coarse`; then -inf up to a multiple of `KEYS`.
     """
 
-    tile: Tile
-    frame: Frame
-    at: Addresses
+    weights: npt.NDArray[np.int8]
+    start: npt.NDArray[np.int32]
+    sums: npt.NDArray[np.int32]
     offsets: Floats
     factors: Floats
     keys: Floats
@@ -99,27 +105,21 @@ class Sights(NamedTuple):
 
 @inner
 def make_sights(coarse: Coarse) -> Sights:
-    """Return room; good while ``coarse`` lives."""
-    levels = coarse.levels
-    tile = Tile(empty(0, np.int64), levels, coarse.scales, empty((0, BLOCK), np.float32))
-    frame = make_frame(zeros((levels.shape[1], GROUP, QUAD), np.uint8), GROUP)
-    fill(frame.bars, -np.inf)
-    numbers, keys = (
-        empty((2, GROUP), np.float32),
-        empty((GROUP, -(-levels.shape[0] * BLOCK // KEYS) * KEYS), np.float32),
-    )
+    """Return room for what `score_centroids` makes."""
+    blocks, quads = coarse.levels.shape[:2]
+    keys = empty((TOGETHER, -(-blocks * BLOCK // KEYS) * KEYS), np.float32)
     fill(keys, -np.inf)
-    return Sights(tile, frame, addresses(frame, tile), numbers[0], numbers[1], keys)
+    weights, start = zeros((quads, TOGETHER, QUAD), np.int8), zeros(TOGETHER, np.int32)
+    sums, numbers = empty((TOGETHER, BLOCK), np.int32), empty((2, TOGETHER), np.float32)
+    return Sights(weights, start, sums, numbers[0], numbers[1], keys)
 
 
 @inner
 def score_centroids(isa: Any, coarse: Coarse, q: Floats, sights: Sights) -> None:
-    """Fill ``sights.keys`` for up to 12 queries, (nq, d)."""
-    frame, at, tile, offsets, factors = sights.frame, sights.at, sights.tile, sights.offsets, sights.factors
-    weights, start, keys, sums = recast(frame.tables, np.int8), frame.start, sights.keys, frame.sums
+    """Fill ``sights.keys`` for up to 4 queries, (nq, d)."""
+    weights, start, sums, offsets, factors, keys = sights
     middle, scales, tilts, biases = coarse.middle, coarse.scales, coarse.tilts, coarse.biases
-    nothing, queries = empty(0, np.uint8), len(q)
-    for g in range(queries):
+    for g in range(len(q)):
         step, offset, total = np.float32(0), np.float32(0), np.int32(0)
         for j in range(len(middle)):
             away = q[g, j] - middle[j]
@@ -132,13 +132,54 @@ def score_centroids(isa: Any, coarse: Coarse, q: Floats, sights: Sights) -> None
             total += weight
         start[g], offsets[g], factors[g] = -(HALF + 1) * total, offset, step
     for block in range(len(scales)):
-        next_product(isa, nothing, tile, (block, block + 1), frame, at, queries)
-        for g in range(queries):
+        add_up(isa, coarse.levels, block, weights, start, sums)
+        for g in range(len(q)):
             offset, factor = offsets[g], factors[g]
             for i in range(BLOCK):
                 product = (scales[block, i] * factor) * np.float32(sums[g, i])
                 keys[g, BLOCK * block + i] = product + (tilts[block, i] * offset + biases[block, i])
-    fill(frame.above, 0)
+
+
+def add_up(
+    isa: Any,
+    levels: npt.NDArray[np.uint8],
+    block: int,
+    weights: npt.NDArray[np.int8],
+    start: npt.NDArray[np.int32],
+    sums: npt.NDArray[np.int32],
+) -> None:
+    """Set ``sums`` to products of a block's levels and weights, added to ``start``."""
+    for g in range(TOGETHER):
+        for i in range(BLOCK):
+            total = start[g]
+            for quad in range(len(weights)):
+                for part in range(QUAD):
+                    total += np.int32(levels[block, quad, i, part]) * np.int32(weights[quad, g, part])
+            sums[g, i] = total
+
+
+@emitted(add_up)
+def _add_up(isa: Any, levels: Any, block: Any, weights: Any, start: Any, sums: Any) -> Any:
+    if isa.instance_class is Portable:
+        return add_up
+
+    def emitted(isa: Any, levels: Any, block: Any, weights: Any, start: Any, sums: Any) -> None:
+        address = levels.ctypes.data + block * levels.strides[0]
+        emit_sums(isa, address, len(weights), weights.ctypes.data, start.ctypes.data, sums.ctypes.data)
+
+    return emitted
+
+
+@intrinsic
+def emit_sums(_context: Any, isa: Any, levels: Any, quads: Any, weights: Any, start: Any, sums: Any) -> tuple[Any, Any]:
+    """`add_up`; arrays as addresses."""
+
+    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
+        levels_, quads_, weights_, start_, sums_ = arguments[1:]
+        plain_sums(builder, DENSE[isa.instance_class], TOGETHER, quads_, levels_, weights_, start_, sums_)
+        return context.get_dummy_value()
+
+    return types.void(isa, *[types.intp] * 5), generate
 
 
 def multiply_centroid(q: Floats, centroids: Floats, number: int) -> np.float32:

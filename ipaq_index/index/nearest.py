@@ -10,9 +10,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from ipaq_index.arrays import empty, fill, in_rows
-from ipaq_index.index.coarse import KEYS, Coarse, make_sights, multiply_centroid, score_centroids
+from ipaq_index.index.coarse import KEYS, TOGETHER, Coarse, make_sights, multiply_centroid, score_centroids
 from ipaq_index.inner import emitted, inner
-from ipaq_index.scan.block import GROUP
 from ipaq_index.scan.emit import I64, floats, load, spread
 from ipaq_index.scan.together import lowest_bit
 
@@ -31,8 +30,8 @@ def best_lists(
 ) -> None:
     """Rank lists for (nq, d) queries, as `rank`; ``isa`` is one of `ipaq_index.scan.isa`."""
     sights = make_sights(coarse)
-    for first in range(0, len(q), GROUP):
-        last = min(first + GROUP, len(q))
+    for first in range(0, len(q), TOGETHER):
+        last = min(first + TOGETHER, len(q))
         score_centroids(isa, coarse, q[first:last], sights)
         rank(sights.keys, coarse, q[first:last], allowed, lists[first:last], offsets[first:last])
 

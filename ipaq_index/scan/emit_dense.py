@@ -329,24 +329,56 @@ def _products(
     """Do it for some queries and for the rows of a block from the one numbered ``first`` on."""
     lanes, vectors = dense.lanes, dense.vectors
     levels, weights, start, row_scales, biases = arrays
+    sums = add_products(builder, dense, group, GROUP, first, quads, levels, weights, start)
+    rows = [first + lanes * v for v in range(vectors)]
+    of_rows = [load(builder, floats(lanes), row_scales, 4 * row) for row in rows]
+    added = None if biases is None else [load(builder, floats(lanes), biases, 4 * row) for row in rows]
+    for g, query in zip(group, sums, strict=True):
+        _compare(builder, g, query, first, of_rows, added, bars, out, found)
+
+
+def add_products(
+    builder: Builder,
+    dense: Dense,
+    group: range,
+    width: int,
+    first: int,
+    quads: Value,
+    levels: Value,
+    weights: Value,
+    start: Value,
+) -> list[list[Value]]:
+    """Return sums of some queries, of ``width`` whose weights stand together, as ``dense.vectors`` vectors of rows.
+
+    ``first`` is the number of the first row; the others are as in `products`.
+    """
+    lanes, vectors = dense.lanes, dense.vectors
     slots = [[cgutils.alloca_once(builder, ints(lanes)) for _ in range(vectors)] for _ in group]
     for g, query in zip(group, slots, strict=True):
         for slot in query:
             builder.store(broadcast(builder, ints(lanes), start, 4 * g), slot)
     with cgutils.for_range(builder, quads) as loop:
         at = builder.mul(loop.index, ir.Constant(I64, QUAD * BLOCK))
-        own = builder.mul(loop.index, ir.Constant(I64, QUAD * GROUP))
+        own = builder.mul(loop.index, ir.Constant(I64, QUAD * width))
         parts = [load(builder, ints(lanes), levels, at, QUAD * (first + lanes * v)) for v in range(vectors)]
         for g, query in zip(group, slots, strict=True):
             element = builder.load(pointer(builder, I32, weights, own, QUAD * g), align=4)
             weight = spread(builder, ints(lanes), element)
             for slot, part in zip(query, parts, strict=True):
                 builder.store(dense.dot(builder, builder.load(slot), part, weight), slot)
-    rows = [first + lanes * v for v in range(vectors)]
-    of_rows = [load(builder, floats(lanes), row_scales, 4 * row) for row in rows]
-    added = None if biases is None else [load(builder, floats(lanes), biases, 4 * row) for row in rows]
-    for g, query in zip(group, slots, strict=True):
-        _compare(builder, g, [builder.load(slot) for slot in query], first, of_rows, added, bars, out, found)
+    return [[builder.load(slot) for slot in query] for query in slots]
+
+
+def plain_sums(
+    builder: Builder, dense: Dense, queries: int, quads: Value, levels: Value, weights: Value, start: Value, out: Value
+) -> None:
+    """Write sums of some queries for the 32 rows of a block, ``[query][row]`` int32; see `products`."""
+    lanes = dense.lanes
+    for first in range(0, BLOCK, lanes * dense.vectors):
+        sums = add_products(builder, dense, range(queries), queries, first, quads, levels, weights, start)
+        for g, query in enumerate(sums):
+            for v, part in enumerate(query):
+                store(builder, part, out, 4 * (BLOCK * g + first + lanes * v))
 
 
 def _compare(

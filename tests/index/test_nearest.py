@@ -96,7 +96,7 @@ def test_kernels_and_their_twins():
 
 def test_keys_are_near_those_of_exact_products():
     rng = np.random.default_rng(4)
-    coarse, q = coarse_of(rng, 40, 64), rng.standard_normal((12, 64)).astype(np.float32)
+    coarse, q = coarse_of(rng, 40, 64), rng.standard_normal((4, 64)).astype(np.float32)
     sights = make_sights(coarse)
     score_centroids(Portable(), coarse, q, sights)
     keys = (q @ coarse.centroids.T) * coarse.weights + coarse.shifts
