@@ -16,15 +16,13 @@ from ipaq_index.arrays import empty, fill, zeros
 from ipaq_index.inner import emitted, inner
 from ipaq_index.quantizer.lanes import FLOATS, I64, WIDTH, Builder, Value, load
 from ipaq_index.scan import BLOCK
-from ipaq_index.scan.block import DENSE
+from ipaq_index.scan.block import plain_products
 from ipaq_index.scan.emit import shuffle
-from ipaq_index.scan.emit_dense import plain_sums
+from ipaq_index.scan.emit_dense import REST as TOGETHER
 from ipaq_index.scan.frame import TINY, TOP_WEIGHT
-from ipaq_index.scan.isa import Portable
 from ipaq_index.scan.packed import QUAD
 
 HALF = 63  # levels are 64 - 63 ... 64 + 63
-TOGETHER = 4  # queries scored together
 KEYS = 64  # keys are looked at so many at a time
 LANES = WIDTH  # sums of a product that are kept apart
 
@@ -132,54 +130,12 @@ def score_centroids(isa: Any, coarse: Coarse, q: Floats, sights: Sights) -> None
             total += weight
         start[g], offsets[g], factors[g] = -(HALF + 1) * total, offset, step
     for block in range(len(scales)):
-        add_up(isa, coarse.levels, block, weights, start, sums)
+        plain_products(isa, coarse.levels, block, weights, 0, start, sums)
         for g in range(len(q)):
             offset, factor = offsets[g], factors[g]
             for i in range(BLOCK):
                 product = (scales[block, i] * factor) * np.float32(sums[g, i])
                 keys[g, BLOCK * block + i] = product + (tilts[block, i] * offset + biases[block, i])
-
-
-def add_up(
-    isa: Any,
-    levels: npt.NDArray[np.uint8],
-    block: int,
-    weights: npt.NDArray[np.int8],
-    start: npt.NDArray[np.int32],
-    sums: npt.NDArray[np.int32],
-) -> None:
-    """Set ``sums`` to products of a block's levels and weights, added to ``start``."""
-    for g in range(TOGETHER):
-        for i in range(BLOCK):
-            total = start[g]
-            for quad in range(len(weights)):
-                for part in range(QUAD):
-                    total += np.int32(levels[block, quad, i, part]) * np.int32(weights[quad, g, part])
-            sums[g, i] = total
-
-
-@emitted(add_up)
-def _add_up(isa: Any, levels: Any, block: Any, weights: Any, start: Any, sums: Any) -> Any:
-    if isa.instance_class is Portable:
-        return add_up
-
-    def emitted(isa: Any, levels: Any, block: Any, weights: Any, start: Any, sums: Any) -> None:
-        address = levels.ctypes.data + block * levels.strides[0]
-        emit_sums(isa, address, len(weights), weights.ctypes.data, start.ctypes.data, sums.ctypes.data)
-
-    return emitted
-
-
-@intrinsic
-def emit_sums(_context: Any, isa: Any, levels: Any, quads: Any, weights: Any, start: Any, sums: Any) -> tuple[Any, Any]:
-    """`add_up`; arrays as addresses."""
-
-    def generate(context: Any, builder: Builder, _signature: Any, arguments: Any) -> Value:
-        levels_, quads_, weights_, start_, sums_ = arguments[1:]
-        plain_sums(builder, DENSE[isa.instance_class], TOGETHER, quads_, levels_, weights_, start_, sums_)
-        return context.get_dummy_value()
-
-    return types.void(isa, *[types.intp] * 5), generate
 
 
 def multiply_centroid(q: Floats, centroids: Floats, number: int) -> np.float32:

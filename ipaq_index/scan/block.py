@@ -20,7 +20,7 @@ from ipaq_index.scan.frame import Frame
 from ipaq_index.scan.isa import Avx2, Avx512, Neon, Portable
 from ipaq_index.scan.packed import QUAD, Floats, Integers, Meaning, Rows
 
-GROUP = emit_dense.GROUP
+GROUP, REST = emit_dense.GROUP, emit_dense.REST
 DENSE = {Avx512: emit_dense.AVX512, Avx2: emit_dense.AVX2, Neon: emit_dense.NEON}
 
 ALL = np.uint32(0xFFFFFFFF)
@@ -116,6 +116,35 @@ def next_product(
         if asked:
             return place, asked
     return span[1], 0
+
+
+def plain_products(
+    isa: Any,
+    levels: npt.NDArray[np.uint8],
+    place: int,
+    weights: npt.NDArray[np.int8],
+    first: int,
+    start: npt.NDArray[np.int32],
+    sums: npt.NDArray[np.int32],
+) -> None:
+    """Set ``sums`` of `REST` queries, from the one numbered ``first`` on, for the rows of a block, and do no more.
+
+    Parameters
+    ----------
+    isa : Isa
+    levels : (size, quads, 32, 4) uint8
+        Of several blocks; that in ``place`` is meant.
+    weights : (quads, nq, 4) int8
+    start : (nq,) int32
+    sums : (nq, 32) int32
+    """
+    for g in range(first, first + REST):
+        for i in range(BLOCK):
+            total = start[g]
+            for quad in range(len(weights)):
+                for part in range(QUAD):
+                    total += np.int32(levels[place, quad, i, part]) * np.int32(weights[quad, g, part])
+            sums[g, i] = total
 
 
 def decode(isa: Any, rows: Rows, meaning: Meaning, tile: Tile, count: int) -> None:
@@ -234,6 +263,38 @@ def _next_product(
         return span[1], 0
 
     return emitted
+
+
+@emitted(plain_products)
+def _plain_products(isa: Any, levels: Any, place: Any, weights: Any, first: Any, start: Any, sums: Any) -> Any:
+    if isa.instance_class is Portable:
+        return plain_products
+
+    def emitted(isa: Any, levels: Any, place: Any, weights: Any, first: Any, start: Any, sums: Any) -> None:
+        emit_sums(
+            isa,
+            levels.ctypes.data + place * levels.strides[0],
+            len(weights),
+            (weights.ctypes.data + first * QUAD, weights.strides[0]),
+            start.ctypes.data + 4 * first,
+            sums.ctypes.data + 4 * BLOCK * first,
+        )
+
+    return emitted
+
+
+@intrinsic
+def emit_sums(_context: Any, isa: Any, levels: Any, quads: Any, weights: Any, start: Any, sums: Any) -> Any:
+    """`plain_products`; arrays as addresses, of weights with the stride from quad to quad."""
+    one = types.intp
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        _, levels_, quads_, weights_, start_, sums_ = arguments
+        address, stride = cgutils.unpack_tuple(builder, weights_)
+        emit_dense.plain_sums(builder, DENSE[isa.instance_class], quads_, levels_, address, stride, start_, sums_)
+        return context.get_dummy_value()
+
+    return types.void(isa, one, one, address_types(2), one, one), generate
 
 
 @emitted(decode)

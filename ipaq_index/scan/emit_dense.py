@@ -329,7 +329,7 @@ def _products(
     """Do it for some queries and for the rows of a block from the one numbered ``first`` on."""
     lanes, vectors = dense.lanes, dense.vectors
     levels, weights, start, row_scales, biases = arrays
-    sums = add_products(builder, dense, group, GROUP, first, quads, levels, weights, start)
+    sums = add_products(builder, dense, group, ir.Constant(I64, QUAD * GROUP), first, quads, levels, weights, start)
     rows = [first + lanes * v for v in range(vectors)]
     of_rows = [load(builder, floats(lanes), row_scales, 4 * row) for row in rows]
     added = None if biases is None else [load(builder, floats(lanes), biases, 4 * row) for row in rows]
@@ -341,16 +341,17 @@ def add_products(
     builder: Builder,
     dense: Dense,
     group: range,
-    width: int,
+    stride: Value,
     first: int,
     quads: Value,
     levels: Value,
     weights: Value,
     start: Value,
 ) -> list[list[Value]]:
-    """Return sums of some queries, of ``width`` whose weights stand together, as ``dense.vectors`` vectors of rows.
+    """Return sums of some queries, as ``dense.vectors`` vectors of rows.
 
-    ``first`` is the number of the first row; the others are as in `products`.
+    ``stride`` is the number of bytes from one quad's weights to the next one's, ``first`` that of the first row; the
+    others are as in `products`.
     """
     lanes, vectors = dense.lanes, dense.vectors
     slots = [[cgutils.alloca_once(builder, ints(lanes)) for _ in range(vectors)] for _ in group]
@@ -359,7 +360,7 @@ def add_products(
             builder.store(broadcast(builder, ints(lanes), start, 4 * g), slot)
     with cgutils.for_range(builder, quads) as loop:
         at = builder.mul(loop.index, ir.Constant(I64, QUAD * BLOCK))
-        own = builder.mul(loop.index, ir.Constant(I64, QUAD * width))
+        own = builder.mul(loop.index, stride)
         parts = [load(builder, ints(lanes), levels, at, QUAD * (first + lanes * v)) for v in range(vectors)]
         for g, query in zip(group, slots, strict=True):
             element = builder.load(pointer(builder, I32, weights, own, QUAD * g), align=4)
@@ -370,12 +371,12 @@ def add_products(
 
 
 def plain_sums(
-    builder: Builder, dense: Dense, queries: int, quads: Value, levels: Value, weights: Value, start: Value, out: Value
+    builder: Builder, dense: Dense, quads: Value, levels: Value, weights: Value, stride: Value, start: Value, out: Value
 ) -> None:
-    """Write sums of some queries for the 32 rows of a block, ``[query][row]`` int32; see `products`."""
+    """Write sums of `REST` queries for the 32 rows of a block, ``[query][row]`` int32; see `add_products`."""
     lanes = dense.lanes
     for first in range(0, BLOCK, lanes * dense.vectors):
-        sums = add_products(builder, dense, range(queries), queries, first, quads, levels, weights, start)
+        sums = add_products(builder, dense, range(REST), stride, first, quads, levels, weights, start)
         for g, query in enumerate(sums):
             for v, part in enumerate(query):
                 store(builder, part, out, 4 * (BLOCK * g + first + lanes * v))

@@ -12,7 +12,18 @@ from numba import njit
 
 from ipaq_index.arrays import empty, fill, in_rows, recast, zeros
 from ipaq_index.inner import inner
-from ipaq_index.scan.block import BLOCK, GROUP, Addresses, Tile, addresses, counted, decode, next_product
+from ipaq_index.scan.block import (
+    BLOCK,
+    GROUP,
+    REST,
+    Addresses,
+    Tile,
+    addresses,
+    counted,
+    decode,
+    next_product,
+    plain_products,
+)
 from ipaq_index.scan.exact import fill_known
 from ipaq_index.scan.frame import Frame, Weights, fill_weights, lift_weights, make_frame
 from ipaq_index.scan.lows import LANES, insert_low
@@ -103,7 +114,7 @@ def by_products(
     at = addresses(frame, tile)
     spans, begins, blocks, allowed = lists.spans, lists.begins, tile.blocks, rows.words
     if ends[0] and not certain and waiting.wanted <= SAMPLED:
-        sample(isa, rows, meaning, tile, frame, at, lists, waiting.wanted, weights, best)
+        sample(isa, rows, meaning, tile, frame, lists, waiting.wanted, weights, best)
     for number in range(len(spans)):
         block, last = spans[number, 0], spans[number, 1]
         begin, stop = begins[number], begins[number + 1]
@@ -156,7 +167,6 @@ def sample(
     meaning: Meaning,
     tile: Tile,
     frame: Frame,
-    at: Addresses,
     lists: Lists,
     k: int,
     weights: Weights,
@@ -173,8 +183,7 @@ def sample(
     fill(parts, -np.inf)
     sums, scales, biases, bars, with_bias = frame.sums, tile.scales, tile.biases, frame.bars, len(rows.bias) > 0
     words, table_words = recast(weights.values, np.int32), recast(frame.tables, np.int32)
-    nothing, hidden = empty(queries, np.float32), zeros((2, BLOCK), np.float32)
-    fill(nothing, -np.inf)
+    levels, signed, hidden = tile.levels, recast(frame.tables, np.int8), zeros((2, BLOCK), np.float32)
     for number in range(0, len(lists.spans), SAMPLED_LISTS):
         begin, stop = lists.begins[number], lists.begins[number + 1]
         count = 0
@@ -189,9 +198,10 @@ def sample(
             continue
         decode(isa, rows, meaning, tile, count)
         for first in range(begin, stop, GROUP):
-            in_group = aim_group(frame, table_words, lists, first, stop, words, weights, nothing)
+            in_group = aim_group(frame, table_words, lists, first, stop, words, weights, best.floors)
             for place in range(count):
-                next_product(isa, rows.bias, tile, (place, count), frame, at, in_group)
+                for g in range(0, in_group, REST):
+                    plain_products(isa, levels, place, signed, g, frame.start, sums)
                 for g in range(in_group):
                     q = lists.members[first + g]
                     part, slack = turn[q], weights.slack[q]
@@ -202,7 +212,6 @@ def sample(
                             low += biases[place, i] * bars[0, g]
                         low = (low + bars[1, g]) - scales[place, i] * slack + hidden[place, i]
                         parts[q, part, i] = low if low > parts[q, part, i] else parts[q, part, i]
-            fill(frame.above, 0)
     reached = empty(turns * BLOCK, np.int32)  # how many parts have as much
     whole = in_rows(parts, turns * BLOCK)
     for q in range(queries):
