@@ -143,19 +143,24 @@ class Alone:
         """Return whether a scan is neither worth sharing out nor so long that Ctrl-C must be heard meanwhile."""
         return nprobe * self.work <= (FIRST if threads == 1 else SMALL)
 
-    def top(self, q: Floats, k: int, nprobe: int, candidates: int, lifted: bool) -> tuple[Floats, Ids] | None:
-        """Return the ``k`` best rows for one query, (1, d), as `Search.top`; `final` is for scores of codes only.
+    def top(self, q: Floats, k: int, nprobe: int) -> tuple[Floats, Ids] | None:
+        """Return the ``k`` best rows by their codes for one query, (1, d), as `Search.top` does before `final`.
 
         None if a value is not finite, or the sum of squares so large that one may be larger than `LARGEST`.
         """
         scores, rows = np.empty((1, k), dtype=np.float32), np.empty((1, k), dtype=np.int64)
-        query = q if q.flags.writeable else q.copy()  # of one type for numba
         index = self.isa, *self.handles, self.listed, self.side, self.bias
-        if self.finer is None:
-            whole = answer(*index, query, nprobe, scores, rows)
-        else:
-            whole = answer_finer(*index, self.fine, query, nprobe, candidates, lifted, scores, rows)
-        return (scores, rows) if whole else None
+        return (scores, rows) if answer(*index, _writeable(q), nprobe, scores, rows) else None
+
+    def finest(self, q: Floats, k: int, nprobe: int, candidates: int, lifted: bool) -> tuple[Floats, Ids] | None:
+        """Do it by finer vectors, among so many candidates; scores are those of `Search.top`."""
+        scores, rows = np.empty((1, k), dtype=np.float32), np.empty((1, k), dtype=np.int64)
+        index = self.isa, *self.handles, self.listed, self.side, self.bias, self.fine
+        return (scores, rows) if answer_finer(*index, _writeable(q), nprobe, candidates, lifted, scores, rows) else None
+
+
+def _writeable(q: Floats) -> Floats:
+    return q if q.flags.writeable else q.copy()  # of one type for numba
 
 
 @njit(nogil=True, cache=True)

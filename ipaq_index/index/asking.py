@@ -386,11 +386,11 @@ class Asking(Stored):
             lists = min(self._lists_to_probe(nprobe), content.nlist)
         if alone is None or not alone.fits(lists, thread_count(threads, self._config.threads)):
             return None
-        candidates = content.candidates(k, k_factor)
-        found = alone.top(q, k, lists, candidates, content.lifted(k, candidates))
-        if found is None or alone.finer is not None:
-            return found
-        return final(found[0], q, content.l2), found[1]
+        if alone.finer is not None:
+            candidates = content.candidates(k, k_factor)
+            return alone.finest(q, k, lists, candidates, content.lifted(k, candidates))
+        found = alone.top(q, k, lists)
+        return None if found is None else (final(found[0], q, content.l2), found[1])
 
     def _asked(
         self, content: Content, q: Scores, nprobe: NProbe, filter: npt.ArrayLike | None, threads: int | None
