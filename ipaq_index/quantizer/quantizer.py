@@ -154,7 +154,8 @@ class Quantizer:
         asked = x if queries is None else queries
         joint = spec.encoding == "trellis" and spec.states >= patterns.LEAST_STATES
         axes = choice.fit(x, asked, spec.r, spec.transform, spec.seed, spec.code_bits, threads, joint)
-        axes = axes._replace(transform=narrow.narrowed(axes.transform, x, spec.code_bits))
+        if queries is None and x.shape[1] >= narrow.LEAST_DIMS:
+            axes = axes._replace(transform=narrow.narrowed(axes.transform, x, spec.code_bits))
         fitted = axes.transform
         fit_rows, others = sample.apart(len(x), SET_ROWS[spec.encoding])
         y = choice.level_rows(axes, x, fit_rows, spec.seed)

@@ -71,7 +71,8 @@ def test_largest_numbers_stay_what_they_are():
     np.testing.assert_array_equal((panels.bytes * panels.units[:, None, :])[0], rounded[:, : narrow.PANEL])
 
 
-def test_one_query_alone_in_many_dimensions():
+def test_one_query_alone_in_many_dimensions(monkeypatch):
+    monkeypatch.setattr(narrow, "LEAST_DIMS", D)
     x = spread_out(1.2)
     index = Index(D, bits=4, states=4, threads=1).build(x[:600])
     assert index._content.quantizer.panels is not None
