@@ -16,10 +16,10 @@ from numba.core import types
 
 from ipaq_index import scan
 from ipaq_index.arrays import empty, zeros
-from ipaq_index.index.coarse import Coarse, make_sights, score_centroids
+from ipaq_index.index.coarse import Coarse
 from ipaq_index.index.fine_scores import Fine
 from ipaq_index.index.finest import choose_finest
-from ipaq_index.index.nearest import rank
+from ipaq_index.index.nearest import rank_lists
 from ipaq_index.index.partition import Partition
 from ipaq_index.index.validation import LARGEST
 from ipaq_index.inner import emitted, inner, instructions
@@ -303,11 +303,9 @@ def finer_type(kind: Any) -> Any:
 
 
 def choose_lists(isa: Any, coarse: Coarse | int, q: Floats, lists: Ids, offsets: Floats) -> None:
-    """Choose lists to probe, as `rank`; of a flat index there is one."""
+    """Choose lists to probe, as `rank_lists`; of a flat index there is one."""
     if isinstance(coarse, Coarse):
-        sights = make_sights(coarse)
-        score_centroids(isa, coarse, q, sights)
-        rank(sights.keys, coarse, q, empty(0, np.bool_), lists, offsets)
+        rank_lists(isa, coarse, q, empty(0, np.bool_), lists, offsets)
 
 
 @emitted(choose_lists)
@@ -316,9 +314,7 @@ def _choose_lists(isa: Any, coarse: Any, q: Any, lists: Any, offsets: Any) -> An
         pass
 
     def listed(isa: Any, coarse: Any, q: Any, lists: Any, offsets: Any) -> None:
-        sights = make_sights(coarse)
-        score_centroids(isa, coarse, q, sights)
-        rank(sights.keys, coarse, q, empty(0, np.bool_), lists, offsets)
+        rank_lists(isa, coarse, q, empty(0, np.bool_), lists, offsets)
 
     return flat if isinstance(coarse, types.Integer) else listed
 

@@ -28,6 +28,14 @@ Lists = npt.NDArray[np.int64]
 def best_lists(
     isa: Any, coarse: Coarse, q: Vectors, allowed: npt.NDArray[np.bool_], lists: Lists, offsets: Vectors
 ) -> None:
+    """Rank lists, as `rank_lists`."""
+    rank_lists(isa, coarse, q, allowed, lists, offsets)
+
+
+@inner
+def rank_lists(
+    isa: Any, coarse: Coarse, q: Vectors, allowed: npt.NDArray[np.bool_], lists: Lists, offsets: Vectors
+) -> None:
     """Rank lists for (nq, d) queries, as `rank`; ``isa`` is one of `ipaq_index.scan.isa`."""
     sights = make_sights(coarse)
     for first in range(0, len(q), TOGETHER):
